@@ -7,6 +7,7 @@ mod ids;
 mod instrument;
 mod money;
 mod price;
+mod problem;
 mod time;
 
 pub use ascii::{Ascii, ExecId, OrderId};
@@ -15,4 +16,5 @@ pub use ids::{AccountId, CL_ORD_ID_LEN, ClOrdId, ClOrdIdError, InstrumentId, Sou
 pub use instrument::{Calendar, FeeRates, Instrument, InstrumentKind, Instruments};
 pub use money::Money;
 pub use price::{Price, PriceDelta, Qty, Side};
+pub use problem::Problem;
 pub use time::{DurationNs, TimeNs};
