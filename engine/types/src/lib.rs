@@ -3,6 +3,7 @@
 
 mod ascii;
 mod decimal;
+mod id_map;
 mod ids;
 mod instrument;
 mod money;
@@ -12,6 +13,7 @@ mod time;
 
 pub use ascii::{Ascii, ExecId, OrderId};
 pub use decimal::{Decimal, DecimalError, DecimalText};
+pub use id_map::IdMap;
 pub use ids::{AccountId, CL_ORD_ID_LEN, ClOrdId, ClOrdIdError, InstrumentId, SourceId, StrategyId};
 pub use instrument::{Calendar, FeeRates, Instrument, InstrumentKind, Instruments};
 pub use money::Money;
