@@ -1,0 +1,327 @@
+//! Hot path. Working orders against a desire: what to send, and why nothing is sent.
+//!
+//! Invariants  On each side, what can fill never exceeds the worse of the old and the new desire: a leg opens or
+//!             grows only into the room that this leaves, orders that belong to no leg any more included; a target
+//!             counts everything that can still fill, in flight and unknown included, as filled.
+//!             Only an acknowledged order without an open request is replaced. `Unknown` is cancelled, never replaced.
+//! Cost        O(legs · working orders), both at most a few; no allocation within the capacity of the `Plan`.
+use crate::want::is_tradable;
+use crate::{Action, ExecConfig, LegWant, MAX_LEGS, Plan, Slot, Want, Working, WorkingStatus, leg_tag};
+use tercel_event::{NO_OWNER, Reason, Tif};
+use tercel_types::{Instrument, Price, Qty, Side, TimeNs};
+
+/// What may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Free,
+    /// Only what brings the position toward zero; a quote keeps its reducing side.
+    ReduceOnly(Reason),
+    /// Quotes leave the market; a target may still reduce.
+    Pulled(Reason),
+    /// Nothing new at all; working orders are cancelled.
+    Blocked(Reason),
+}
+
+/// The state that a desire is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub instrument: &'a Instrument,
+    /// The strategy's own, signed.
+    pub position: Qty,
+    /// Every order of this strategy and instrument that is not terminal.
+    pub working: &'a [Working],
+    pub opening: Opening,
+    /// `Err` when nothing new may be sent on the session, with the reason; cancels pass unless it is `SessionDown`.
+    pub session: Result<(), Reason>,
+    pub now: TimeNs,
+}
+
+/// Fills `plan` with what brings `view.working` toward `want`.
+pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mut Slot, plan: &mut Plan) {
+    plan.clear();
+    let session_down = view.session == Err(Reason::SessionDown);
+    match (want, view.opening) {
+        (Want::Nothing { reason }, _) => {
+            slot.own(NO_OWNER);
+            cancel_all(view, plan, reason);
+        }
+        (_, Opening::Blocked(reason)) => {
+            cancel_all(view, plan, reason);
+            plan.hold(0, Reason::Inhibited);
+        }
+        (Want::Quote { sink, legs, post_only, keep_steps, keep_qty }, opening) => {
+            slot.own(sink);
+            if let Opening::Pulled(reason) = opening {
+                cancel_all(view, plan, reason);
+                plan.hold(0, Reason::Inhibited);
+            } else {
+                // While opening is inhibited nothing beyond the position may rest, not even what would be kept.
+                let keep_qty = if opening == Opening::Free { keep_qty } else { Qty::ZERO };
+                let keep = Keep { steps: keep_steps, qty: keep_qty };
+                quote(sink, legs, post_only, keep, view, slot, plan);
+            }
+        }
+        (Want::Target { sink, target, buy_px, sell_px, tries }, _) => {
+            slot.own(sink);
+            target_order(sink, target, [buy_px, sell_px], tries, view, config, slot, plan);
+        }
+    }
+    if session_down {
+        // Every live order of a lost session is unknown; asking is for the reconciliation when it is back.
+        plan.actions.clear();
+        plan.holds.clear();
+        plan.hold(0, Reason::SessionDown);
+    }
+}
+
+fn cancel_all(view: &View<'_>, plan: &mut Plan, reason: Reason) {
+    for order in view.working {
+        cancel(order, plan, reason);
+    }
+}
+
+#[inline]
+fn cancel(order: &Working, plan: &mut Plan, reason: Reason) {
+    // An immediate order ends by itself; a cancel would only cross its report.
+    if order.can_cancel() && (order.resting || order.status != WorkingStatus::PendingNew) {
+        plan.actions.push(Action::Cancel { root: order.root, leg: order.leg, reason });
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Keep {
+    steps: i64,
+    qty: Qty,
+}
+
+fn quote(sink: u16, legs: &[LegWant], post_only: bool, keep: Keep, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
+    let mut of_leg = [usize::MAX; MAX_LEGS];
+    // First every order that carries the leg's tag, then adoption of what a former owner left on the same side.
+    for (idx, leg) in legs.iter().enumerate() {
+        let tag = leg_tag(sink, idx);
+        of_leg[idx] = position(view.working, |at, w| {
+            w.leg == tag && w.side == leg.side && w.resting && w.post_only == post_only && !of_leg.contains(&at)
+        });
+    }
+    for (idx, leg) in legs.iter().enumerate() {
+        if of_leg[idx] == usize::MAX && leg.want.is_ok() {
+            of_leg[idx] = position(view.working, |at, w| {
+                w.leg >> 8 != sink
+                    && w.side == leg.side
+                    && w.resting
+                    && w.post_only == post_only
+                    && w.status == WorkingStatus::Live
+                    && !of_leg.contains(&at)
+            });
+        }
+    }
+    let (mut filling, mut desired) = ([0i64; 2], [0i64; 2]);
+    for (at, order) in view.working.iter().enumerate() {
+        let side = side_idx(order.side);
+        filling[side] = filling[side].saturating_add(order.leaves.0);
+        if !of_leg.contains(&at) {
+            cancel(order, plan, Reason::Withdrawn);
+        }
+    }
+    let mut reducible = view.position.0.saturating_abs();
+    let mut wants = [Err(Reason::Withdrawn); MAX_LEGS];
+    for (idx, leg) in legs.iter().enumerate() {
+        wants[idx] = allowed(leg, view, &mut reducible);
+        let Ok((px, qty)) = wants[idx] else { continue };
+        let kept = view.working.get(of_leg[idx]).filter(|order| !moved(order, px, qty, keep).any());
+        let side = side_idx(leg.side);
+        desired[side] = desired[side].saturating_add(kept.map_or(qty.0, |order| order.leaves.0));
+    }
+    // What each side may still add before it can fill more than the worse of what works and what is wanted.
+    let mut room = [0, 1].map(|side| desired[side].max(filling[side]).saturating_sub(filling[side]));
+    for (idx, leg) in legs.iter().enumerate() {
+        let order = view.working.get(of_leg[idx]);
+        let leg = Leg { tag: leg_tag(sink, idx), idx, side: leg.side, want: wants[idx], post_only, keep };
+        one_leg(leg, order, &mut room[side_idx(leg.side)], view, slot, plan);
+    }
+}
+
+/// One leg of a quote with its desire.
+#[derive(Clone, Copy)]
+struct Leg {
+    tag: u16,
+    idx: usize,
+    side: Side,
+    want: Result<(Price, Qty), Reason>,
+    post_only: bool,
+    keep: Keep,
+}
+
+/// How a working order differs from its desire, beyond what is kept.
+#[derive(Clone, Copy)]
+struct Moved {
+    px: bool,
+    qty: bool,
+}
+
+impl Moved {
+    fn any(self) -> bool {
+        self.px || self.qty
+    }
+
+    fn reason(self) -> Reason {
+        if self.px { Reason::PriceMoved } else { Reason::QtyChanged }
+    }
+}
+
+#[inline]
+fn moved(order: &Working, px: Price, qty: Qty, keep: Keep) -> Moved {
+    Moved {
+        px: order.px.0.abs_diff(px.0) > keep.steps.unsigned_abs(),
+        qty: order.leaves.0.abs_diff(qty.0) > keep.qty.0.unsigned_abs(),
+    }
+}
+
+/// The leg under `ReduceOnly`: the side that reduces, up to what is left of the position.
+fn allowed(leg: &LegWant, view: &View<'_>, reducible: &mut i64) -> Result<(Price, Qty), Reason> {
+    let (px, qty) = leg.want?;
+    if view.opening == Opening::Free {
+        return Ok((px, qty));
+    }
+    let reduces = leg.side.sign() * view.position.0.signum() < 0;
+    let clipped = Qty(if reduces { qty.0.min(*reducible) } else { 0 });
+    if !is_tradable(view.instrument, px, clipped) {
+        return Err(Reason::Inhibited);
+    }
+    *reducible -= clipped.0;
+    Ok((px, clipped))
+}
+
+fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
+    let (idx, backoff_until) = (leg.idx, slot.leg_not_before[leg.idx]);
+    let Some(order) = order else {
+        match (leg.want, view.session) {
+            (Err(reason), _) | (Ok(_), Err(reason)) => plan.hold(idx, reason),
+            (Ok((_, qty)), Ok(())) if qty.0 > *room => plan.hold(idx, Reason::InFlight),
+            (Ok(_), Ok(())) if view.now < backoff_until => {
+                plan.wake_at(backoff_until);
+                plan.hold(idx, Reason::RiskRefused);
+            }
+            (Ok((px, qty)), Ok(())) => {
+                *room -= qty.0;
+                let (side, tag, post_only) = (leg.side, leg.tag, leg.post_only);
+                let reason = Reason::Desired;
+                plan.actions.push(Action::New { side, px, qty, leg: tag, tif: Tif::Gtc, post_only, reason });
+            }
+        }
+        return;
+    };
+    let (px, qty) = match leg.want {
+        Ok(want) => want,
+        Err(reason) => {
+            cancel(order, plan, reason);
+            return plan.hold(idx, reason);
+        }
+    };
+    let moved = moved(order, px, qty, leg.keep);
+    match order.status {
+        WorkingStatus::Live if !moved.any() => plan.hold(idx, Reason::KeepWithin),
+        WorkingStatus::Live => {
+            let more = (qty.0 - order.leaves.0).max(0);
+            if view.session.is_err() || view.now < backoff_until {
+                // A desire that a replace cannot follow is followed by leaving the market.
+                cancel(order, plan, moved.reason());
+            } else if more > *room {
+                plan.hold(idx, Reason::InFlight);
+            } else if let Some(order_qty) = order.cum.checked_add(qty) {
+                *room -= more;
+                plan.actions.push(Action::Replace {
+                    root: order.root,
+                    px,
+                    order_qty,
+                    leg: leg.tag,
+                    reason: moved.reason(),
+                });
+            }
+        }
+        WorkingStatus::Unknown => {
+            if moved.any() {
+                cancel(order, plan, moved.reason());
+            }
+            plan.hold(idx, Reason::OutcomeUnknown);
+        }
+        WorkingStatus::PendingNew | WorkingStatus::PendingReplace | WorkingStatus::PendingCancel => {
+            plan.hold(idx, Reason::InFlight);
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // one call site; a struct would only rename the arguments
+fn target_order(
+    sink: u16,
+    target: Option<Qty>,
+    px_of: [Result<Price, Reason>; 2],
+    tries: u32,
+    view: &View<'_>,
+    config: &ExecConfig,
+    slot: &mut Slot,
+    plan: &mut Plan,
+) {
+    let (mut filling, mut unknown) = ([0i64; 2], false);
+    for order in view.working {
+        let side = side_idx(order.side);
+        filling[side] = filling[side].saturating_add(order.leaves.0);
+        unknown |= order.status == WorkingStatus::Unknown;
+        if order.resting {
+            cancel(order, plan, Reason::Withdrawn);
+        }
+    }
+    let Some(target) = target else { return plan.hold(0, Reason::NotReady) };
+    let position = view.position.0;
+    let (goal, clipped) = match view.opening {
+        Opening::Free => (target.0, false),
+        _ => {
+            let goal = target.0.clamp(position.min(0), position.max(0));
+            (goal, goal != target.0)
+        }
+    };
+    let Some(need) = goal.checked_sub(position) else { return plan.hold(0, Reason::PriceAbsent) };
+    if need == 0 {
+        return plan.hold(0, if clipped { Reason::Inhibited } else { Reason::KeepWithin });
+    }
+    let side = if need > 0 { Side::Buy } else { Side::Sell };
+    let (own, opposite) = (filling[side_idx(side)], filling[side_idx(side.opposite())]);
+    let wait = if unknown { Reason::OutcomeUnknown } else { Reason::InFlight };
+    if opposite > 0 {
+        return plan.hold(0, if unknown { wait } else { Reason::Reversal });
+    }
+    let qty = Qty(need.saturating_abs().saturating_sub(own));
+    if qty.0 <= 0 {
+        return plan.hold(0, wait);
+    }
+    let px = match (view.session, px_of[side_idx(side)]) {
+        (Err(reason), _) | (Ok(()), Err(reason)) => return plan.hold(0, reason),
+        (Ok(()), Ok(px)) => px,
+    };
+    if !is_tradable(view.instrument, px, qty) {
+        return plan.hold(0, if own > 0 { wait } else { Reason::BelowMinimum });
+    }
+    if slot.tries_used >= tries {
+        return plan.hold(0, Reason::TriesUsed);
+    }
+    if view.now < slot.next_try {
+        // Never longer than one interval, whatever a stale memory says.
+        plan.wake_at(slot.next_try.min(view.now.saturating_add(config.retry.max(config.backoff))));
+        return plan.hold(0, Reason::TriesUsed);
+    }
+    let leg = leg_tag(sink, 0);
+    plan.actions.push(Action::New { side, px, qty, leg, tif: Tif::Ioc, post_only: false, reason: Reason::Desired });
+}
+
+#[inline]
+fn side_idx(side: Side) -> usize {
+    match side {
+        Side::Buy => 0,
+        Side::Sell => 1,
+    }
+}
+
+#[inline]
+fn position(working: &[Working], test: impl Fn(usize, &Working) -> bool) -> usize {
+    working.iter().enumerate().find(|(at, w)| test(*at, w)).map_or(usize::MAX, |(at, _)| at)
+}
