@@ -1,0 +1,68 @@
+use super::LogFault;
+use super::header::LogWords;
+use crate::publish::{Follower, Next};
+
+/// A lossless reader: the writer never overwrites what it has not committed.
+pub struct GatingReader {
+    follower: Follower<LogWords>,
+    reader: usize,
+    capacity: u64,
+}
+
+impl GatingReader {
+    pub(super) fn new(follower: Follower<LogWords>, capacity: u64) -> Self {
+        let reader = follower.reader();
+        Self { follower, reader, capacity }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.reader
+    }
+
+    /// The frame at the reader's position, 64-byte aligned; the same one until `advance`. `None` when there is no newer.
+    #[inline]
+    pub fn peek(&mut self) -> Result<Option<&[u8]>, LogFault> {
+        match self.follower.next() {
+            // SAFETY: bounds are checked by `next`; the bytes were published and the writer leaves them alone until
+            // `commit` moves the cursor, which needs `&mut self`. Tests: loom_publish, log::tests.
+            Next::Frame { offset, len } => {
+                Ok(Some(unsafe { core::slice::from_raw_parts(self.follower.words().line(offset), len) }))
+            }
+            Next::Empty => Ok(None),
+            Next::Damaged { len } => Err(LogFault { position: self.follower.position(), len }),
+        }
+    }
+
+    /// Steps over the frame that `peek` shows, without releasing it; without one it does nothing.
+    #[inline]
+    pub fn advance(&mut self) {
+        if let Next::Frame { len, .. } = self.follower.next() {
+            self.follower.advance(len);
+        }
+    }
+
+    /// Releases everything before the position. The journal calls it once the frames are in its file: what is not
+    /// committed is found again by `LogRecovery`.
+    #[inline]
+    pub fn commit(&mut self) {
+        self.follower.commit();
+    }
+
+    /// Bytes of the log before the frame that `peek` shows.
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.follower.position()
+    }
+
+    /// Bytes published and not yet passed by this reader.
+    #[inline]
+    pub fn lag_bytes(&self) -> u64 {
+        use crate::publish::WatchedWords;
+        let written = self.follower.words().position().load(core::sync::atomic::Ordering::Acquire);
+        written.saturating_sub(self.follower.position())
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.capacity as usize
+    }
+}
