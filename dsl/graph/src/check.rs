@@ -141,6 +141,15 @@ impl Program {
         if self.nodes.len() > limits::NODES_MAX {
             return Err(GraphError::TooMany { what: "nodes", max: limits::NODES_MAX });
         }
+        if let Some(idx) = manifest.params.iter().position(|p| !p.default.is_finite()) {
+            return Err(GraphError::Part { what: "parameter", idx, problem: "its default is not finite" });
+        }
+        if let Some(idx) = manifest.signals.iter().position(|s| !(0..=limits::SPAN_NS_MAX).contains(&s.max_age.0)) {
+            return Err(GraphError::Part { what: "signal", idx, problem: "`max_age` must be in 0 ..= 30 days" });
+        }
+        if let Some(idx) = self.timers.iter().position(|t| !(1..=limits::SPAN_NS_MAX).contains(&t.0)) {
+            return Err(GraphError::Part { what: "timer", idx, problem: "its period must be in 1 ns ..= 30 days" });
+        }
         self.check_nodes(manifest)?;
         self.check_state(manifest)?;
         for (idx, rule) in self.rules.iter().enumerate() {
@@ -154,7 +163,7 @@ impl Program {
             if idx < count { Ok(()) } else { Err(GraphError::Unknown { what, idx, count }) }
         };
         let timers = self.timers.len();
-        let clocks = (1u64 << manifest.clocks.len()) - 1 | ((1 << timers) - 1) << ClockSet::BASE_COUNT;
+        let clocks = ((1u64 << manifest.clocks.len()) - 1) | (((1 << timers) - 1) << ClockSet::BASE_COUNT);
         let clocks = ClockSet(clocks) | ClockSet::COMMIT;
         for (at, node) in self.nodes.iter().enumerate() {
             if let Some(idx) = node.args.iter().position(|a| a.idx() >= at) {
@@ -192,7 +201,7 @@ impl Program {
                 Init::Absent => true,
                 Init::F64(value) => state.ty == Ty::F64 && value.is_finite(),
                 Init::Bool(_) => state.ty == Ty::Bool,
-                Init::Time(ns) => state.ty == Ty::Time && ns != i64::MIN,
+                Init::Time(ns) => state.ty == Ty::Time && ns.unsigned_abs() < 1 << 62,
                 Init::Param(param) => state.ty == Ty::F64 && (param as usize) < manifest.params.len(),
             };
             if !fits {

@@ -12,14 +12,21 @@
 mod check;
 pub mod clock;
 pub mod error;
+pub mod interp;
 pub mod limits;
+pub mod math;
 pub mod op;
 pub mod program;
+pub mod report;
+pub mod value;
 
 pub use clock::ClockSet;
 pub use error::GraphError;
+pub use interp::Interp;
 pub use op::{Cmp, Op, TimeBase, Ty};
 pub use program::{Action, Event, Init, Mode, Node, NodeId, Program, Rule, Sink, StateVar, Trigger};
+pub use report::{Readiness, Report};
+pub use value::Value;
 
 /// The one bit pattern of an absent `F64`, wherever a value is stored or leaves.
 pub const ABSENT_BITS: u64 = 0x7ff8_0000_0000_0000;

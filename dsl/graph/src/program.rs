@@ -23,6 +23,8 @@ pub struct Node {
     pub ty: Ty,
     /// For an operator that needs clocks: the ticks on which it advances. Otherwise the union over its operands.
     pub clocks: ClockSet,
+    /// Where in the text it came from, in the front end's own numbering; no engine reads it.
+    pub origin: u32,
 }
 
 /// A strategy as meant. `sinks[i]` and `limits[i]` belong to `Manifest::sinks[i]` and `Manifest::limits[i]`.
@@ -42,6 +44,8 @@ pub struct Program {
     pub sinks: Vec<Sink>,
     /// Bound (F64) of each limit of the manifest; written to its `bound_slot` after every instant.
     pub limits: Vec<NodeId>,
+    /// Given to the nodes pushed next.
+    pub origin: u32,
 }
 
 /// A state variable: written by `Action::Next`, committed after the rules of a round.
@@ -156,7 +160,7 @@ impl Program {
         let ty = crate::check::result_type(self, op, args, clocks)?;
         let id =
             NodeId(u32::try_from(self.nodes.len()).map_err(|_| GraphError::TooMany { what: "nodes", max: 1 << 16 })?);
-        self.nodes.push(Node { op, args: args.to_vec(), ty, clocks });
+        self.nodes.push(Node { op, args: args.to_vec(), ty, clocks, origin: self.origin });
         Ok(id)
     }
 
