@@ -4,7 +4,7 @@ Input    feature rows of 128 bytes that the engine writes to a ring file (`featu
 Output   one 64-byte slot in the file `signals`: value in bps, confidence, model id, schema, time of the newest input row and
          of publication, a sequence and a CRC32C.
 Timing   polls every few milliseconds; a row that was overwritten before it was read is counted, never waited for.
-Failure  NaN or stale input publishes a NaN value (withdrawn): `absent` in the engine, which trades on without it. The
+Failure  NaN or stale input withdraws the value: `absent` in the engine, which trades on without it. The
          engine never waits for this process, and killing it at any time is safe.
 Source   online logistic regression by stochastic gradient with AdaGrad steps (Duchi, Hazan, Singer, JMLR 12, 2011) on queue
          imbalance and order-flow imbalance (Cont, Kukanov, Stoikov, J. Financial Econometrics 12, 2014).
@@ -30,8 +30,10 @@ FEATURE_MAGIC = b"TCLFEAT1"
 FEATURES = ("imbalance_1", "imbalance_5", "ofi_250ms", "trade_flow_250ms", "micro_dev_bps", "spread_bps")
 
 SLOT_LEN = 64
-SLOT = struct.Struct("<IIQddqqQ")  # sequence, schema, model id, value, confidence, ts_features, ts_published, publish_seq
-SLOT_CRC_AT = 56
+# sequence, version, schema, model id, value, confidence, ts_features, ts_published, publish_seq, flags; then CRC32C at 60
+SLOT = struct.Struct("<IHHQddqqQI")
+SLOT_VERSION = 1
+FLAG_VALID = 1
 
 
 def crc32c_table():
@@ -205,12 +207,13 @@ class SlotWriter:
     def publish(self, value, confidence, ts_features, ts_published):
         self.publish_seq += 1
         os.pwrite(self.fd, struct.pack("<I", (self.sequence + 1) & 0xFFFFFFFF), self.at)
-        self.sequence = (self.sequence + 2) & 0xFFFFFFFF
+        self.sequence = (self.sequence + 2) & 0xFFFFFFFF or 2  # 0 means never written
+        valid = math.isfinite(value)
         body = SLOT.pack(
-            self.sequence, self.schema, self.model_id, value, confidence, ts_features, ts_published, self.publish_seq
+            self.sequence, SLOT_VERSION, self.schema, self.model_id, value if valid else 0.0, confidence,
+            ts_features, ts_published, self.publish_seq, FLAG_VALID if valid else 0,
         )
-        crc = crc32c(body[4:])
-        os.pwrite(self.fd, body[4:] + struct.pack("<II", crc, 0), self.at + 4)
+        os.pwrite(self.fd, body[4:] + struct.pack("<I", crc32c(body[4:])), self.at + 4)
         os.pwrite(self.fd, body[:4], self.at)
 
 

@@ -106,9 +106,9 @@ class Process(unittest.TestCase):
             self.assertEqual(summary["rows"], 400)
             with open(os.path.join(folder, "signals"), "rb") as file:
                 slot = file.read()[64:128]
-            sequence, schema, model, value, confidence, ts_features, _, publish_seq = sidecar.SLOT.unpack_from(slot)
-            self.assertEqual((sequence % 2, schema, model), (0, 3, 9))
-            self.assertEqual(struct.unpack_from("<I", slot, 56)[0], sidecar.crc32c(slot[4:56]))
+            sequence, version, schema, model, value, confidence, ts_features, _, publish_seq, flags = sidecar.SLOT.unpack_from(slot)
+            self.assertEqual((sequence % 2, version, schema, model, flags), (0, 1, 3, 9, 1))
+            self.assertEqual(struct.unpack_from("<I", slot, 60)[0], sidecar.crc32c(slot[4:60]))
             self.assertEqual(ts_features, 1_000 + 399 * 30_000_000)
             self.assertTrue(math.isfinite(value) and 0 <= confidence <= 1)
             self.assertGreater(publish_seq, 0)
