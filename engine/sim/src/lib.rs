@@ -3,6 +3,7 @@
 //! Deterministic: no clock, no randomness, no threads, no floating point.
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod exchange;
 mod market;
 mod matcher;
@@ -10,6 +11,7 @@ mod order;
 mod queue;
 mod report;
 
+pub use adapter::{EngineSide, Latency, SimConfig, SimExchange, exec_id, order_id, run_until};
 pub use exchange::{Cancel, Exchange, ExchangeConfig, Holding, NewOrder, Replace};
 pub use market::{PublicTrade, Quote};
 pub use matcher::{Fill, Matcher, Placed};
