@@ -1,0 +1,465 @@
+use crate::exec_ids::ExecIds;
+use crate::list::{List, NONE};
+use crate::order::IDS_COUNT;
+use crate::{Breach, Order, OrderConfig, OrderState, OrderUpdate, Position};
+use tercel_types::{
+    AccountId, ClOrdId, IdMap, InstrumentId, Instruments, OrderId, Price, Qty, Side, SourceId, StrategyId, TimeNs,
+};
+
+/// What is open of one owner in one instrument, in the worst case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenTotals {
+    pub orders_count: u32,
+    /// Σ `reserved_qty` of the buys.
+    pub buy_qty: Qty,
+    pub sell_qty: Qty,
+}
+
+/// Everything that was not used, or should not happen, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reports whose ExecID had counted before.
+    pub duplicates: u64,
+    /// Reports of orders that are not ours and are no fills.
+    pub foreign_reports: u64,
+    /// Reports that an order of ours which we do not have is dead.
+    pub unknown_reports: u64,
+    /// Orders taken in from reports.
+    pub adopted: u64,
+    /// Answers to requests that had been settled otherwise.
+    pub late_answers: u64,
+    /// Orders that an outcome timer, a lost session or a restart made `Unknown`.
+    pub unknowns: u64,
+    /// Dead orders that made room.
+    pub recycled: u64,
+    /// By `Breach as usize`.
+    pub breaches: [u64; Breach::COUNT],
+}
+
+/// Every order, every position. See the crate's page for what holds.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    pub(crate) config: OrderConfig,
+    pub(crate) instruments: Instruments,
+    pub(crate) slots: Box<[Order]>,
+    free: Vec<u32>,
+    ids: IdMap,
+    pub(crate) exec_ids: ExecIds,
+    /// Open orders by (strategy, instrument); the row after the last strategy holds what is nobody's.
+    open: Box<[List]>,
+    dead: List,
+    by_strategy: Box<[OpenTotals]>,
+    by_account: Box<[OpenTotals]>,
+    unknown_by_account: Box<[u32]>,
+    pub(crate) positions: Box<[Position]>,
+    pub(crate) account_positions: Box<[Position]>,
+    /// The highest ClOrdID used.
+    pub(crate) newest_id: ClOrdId,
+    pub(crate) next_due: TimeNs,
+    orders_digest: u64,
+    pub(crate) positions_digest: u64,
+    pub(crate) counters: Counters,
+}
+
+impl Orders {
+    /// All memory is taken here. `config` must have passed `validate`.
+    pub fn new(instruments: &Instruments, config: OrderConfig) -> Self {
+        let (rows, columns) = (config.strategies + 1, instruments.len());
+        let ids_len = config.capacity * (IDS_COUNT + 1);
+        Self {
+            slots: vec![EMPTY; config.capacity].into_boxed_slice(),
+            free: (0..config.capacity as u32).rev().collect(),
+            ids: IdMap::new(ids_len),
+            exec_ids: ExecIds::new(config.exec_ids),
+            open: vec![List::EMPTY; rows * columns].into_boxed_slice(),
+            dead: List::EMPTY,
+            by_strategy: vec![OpenTotals::default(); rows * columns].into_boxed_slice(),
+            by_account: vec![OpenTotals::default(); config.accounts * columns].into_boxed_slice(),
+            unknown_by_account: vec![0; config.accounts].into_boxed_slice(),
+            positions: vec![Position::default(); rows * columns].into_boxed_slice(),
+            account_positions: vec![Position::default(); config.accounts * columns].into_boxed_slice(),
+            newest_id: ClOrdId::NONE,
+            next_due: TimeNs::MAX,
+            orders_digest: 0,
+            positions_digest: 0,
+            counters: Counters::default(),
+            instruments: instruments.clone(),
+            config,
+        }
+    }
+
+    /// The owner of orders and positions that no strategy of this run can be named for.
+    pub fn foreign(&self) -> StrategyId {
+        StrategyId(self.config.strategies as u16)
+    }
+
+    /// The order that `id` leads to: its root, its current id, or one of its newest requests. Dead ones are kept for a while.
+    #[inline]
+    pub fn get(&self, id: ClOrdId) -> Option<&Order> {
+        self.find(id).map(|slot| &self.slots[slot as usize])
+    }
+
+    /// Open orders of a strategy in an instrument, oldest first.
+    #[inline]
+    pub fn open(&self, strategy: StrategyId, instrument: InstrumentId) -> impl Iterator<Item = &Order> + use<'_> {
+        let list = self.cell(strategy, instrument).map_or(List::EMPTY, |at| self.open[at]);
+        list.iter(&self.slots)
+    }
+
+    /// Open orders of one leg (sink in the high byte, leg in the low one).
+    #[inline]
+    pub fn open_leg(
+        &self,
+        strategy: StrategyId,
+        instrument: InstrumentId,
+        leg: u16,
+    ) -> impl Iterator<Item = &Order> + use<'_> {
+        self.open(strategy, instrument).filter(move |order| order.leg == leg)
+    }
+
+    /// Every open order, by strategy, then instrument, then age.
+    pub fn open_all(&self) -> impl Iterator<Item = &Order> {
+        self.open.iter().flat_map(|list| list.iter(&self.slots))
+    }
+
+    /// No order of the strategy in the instrument is open or unknown.
+    #[inline]
+    pub fn is_settled(&self, strategy: StrategyId, instrument: InstrumentId) -> bool {
+        self.cell(strategy, instrument).is_none_or(|at| self.open[at].is_empty())
+    }
+
+    /// Settled, and the position is below what can be traded.
+    #[inline]
+    pub fn is_flat(&self, strategy: StrategyId, instrument: InstrumentId) -> bool {
+        let min_qty = self.instruments.get(instrument).map_or(1, |i| i.min_qty.0.max(1));
+        self.is_settled(strategy, instrument) && self.position(strategy, instrument).qty.0.abs() < min_qty
+    }
+
+    /// Own quantity that the public book shows at a price, over all strategies of the account.
+    #[inline]
+    pub fn own_qty_at(&self, account: AccountId, instrument: InstrumentId, side: Side, px: Price) -> Qty {
+        let columns = self.instruments.len();
+        let lists = self.open.iter().skip(instrument.idx()).step_by(columns.max(1));
+        let own = lists.flat_map(|list| list.iter(&self.slots)).filter(|order| {
+            order.account == account
+                && order.instrument == instrument
+                && order.side == side
+                && order.px == px
+                && order.is_resting()
+        });
+        Qty(own.map(|order| order.leaves_qty().0).sum())
+    }
+
+    #[inline]
+    pub fn position(&self, strategy: StrategyId, instrument: InstrumentId) -> Position {
+        self.cell(strategy, instrument).map_or_else(Position::default, |at| self.positions[at])
+    }
+
+    #[inline]
+    pub fn account_position(&self, account: AccountId, instrument: InstrumentId) -> Position {
+        self.account_cell(account, instrument).map_or_else(Position::default, |at| self.account_positions[at])
+    }
+
+    #[inline]
+    pub fn open_totals(&self, strategy: StrategyId, instrument: InstrumentId) -> OpenTotals {
+        self.cell(strategy, instrument).map_or_else(OpenTotals::default, |at| self.by_strategy[at])
+    }
+
+    #[inline]
+    pub fn account_open_totals(&self, account: AccountId, instrument: InstrumentId) -> OpenTotals {
+        self.account_cell(account, instrument).map_or_else(OpenTotals::default, |at| self.by_account[at])
+    }
+
+    /// Orders of the account that are `Unknown`.
+    pub fn unknown_count(&self, account: AccountId) -> u32 {
+        self.unknown_by_account.get(account.idx()).copied().unwrap_or(0)
+    }
+
+    /// Nothing of the account is unknown or missing: what the start gate asks for.
+    pub fn is_reconciled(&self, account: AccountId) -> bool {
+        self.open_all().all(|order| order.account != account || !order.needs_status())
+    }
+
+    /// The next order whose fate the venue must be asked for, if the question is due. `on_command` with the question moves
+    /// on to the next.
+    #[inline]
+    pub fn status_due(&self) -> Option<&Order> {
+        if self.unknown_by_account.iter().all(|&count| count == 0)
+            && self.counters.breaches[Breach::MissingFill as usize] == 0
+        {
+            return None;
+        }
+        self.open_all().find(|order| order.needs_status() && order.status_from == TimeNs::MIN)
+    }
+
+    /// When `on_time` has something to do; `None` while nothing is awaited.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<TimeNs> {
+        (self.next_due != TimeNs::MAX).then_some(self.next_due)
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Addend of `StateDigest::orders`, kept per change.
+    #[inline]
+    pub fn orders_digest(&self) -> u64 {
+        self.orders_digest
+    }
+
+    /// Addend of `StateDigest::positions`, kept per change.
+    #[inline]
+    pub fn positions_digest(&self) -> u64 {
+        self.positions_digest
+    }
+
+    /// Both digests computed anew from all fields; equal to the kept ones unless there is a defect.
+    pub fn full_digests(&self) -> (u64, u64) {
+        let live = self.open_all().chain(self.dead.iter(&self.slots));
+        let orders = live.map(Order::digest).fold(0, u64::wrapping_add);
+        let positions = self.positions.iter().enumerate().map(|(at, p)| p.digest(strategy_key(at)));
+        let accounts = self.account_positions.iter().enumerate().map(|(at, p)| p.digest(account_key(at)));
+        (orders, positions.chain(accounts).fold(0, u64::wrapping_add))
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, id: ClOrdId) -> Option<u32> {
+        self.ids.get(id.0)
+    }
+
+    /// By the venue's own id: a scan, for reports that name the order in no other way.
+    #[cold]
+    pub(crate) fn find_by_order_id(&self, source: SourceId, order_id: &OrderId) -> Option<u32> {
+        if order_id.is_empty() {
+            return None;
+        }
+        let open = self.open_all().chain(self.dead.iter(&self.slots));
+        let found = open.filter(|order| order.dest == source && order.order_id == *order_id).last()?;
+        self.find(found.root)
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self, strategy: StrategyId, instrument: InstrumentId) -> Option<usize> {
+        let columns = self.instruments.len();
+        (strategy.idx() <= self.config.strategies && instrument.idx() < columns)
+            .then(|| strategy.idx() * columns + instrument.idx())
+    }
+
+    #[inline]
+    pub(crate) fn account_cell(&self, account: AccountId, instrument: InstrumentId) -> Option<usize> {
+        let columns = self.instruments.len();
+        (account.idx() < self.config.accounts && instrument.idx() < columns)
+            .then(|| account.idx() * columns + instrument.idx())
+    }
+
+    /// Takes a slot for `order` and indexes its root; `None` when every slot holds an open order. The caller attaches it.
+    pub(crate) fn place(&mut self, order: Order) -> Option<u32> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.recycle()?,
+        };
+        self.slots[slot as usize] = order;
+        self.ids.insert(order.root.0, slot);
+        Some(slot)
+    }
+
+    #[cold]
+    fn recycle(&mut self) -> Option<u32> {
+        let slot = self.dead.first;
+        let order = *self.slots.get(slot as usize)?;
+        self.dead.remove(&mut self.slots, slot);
+        self.orders_digest = self.orders_digest.wrapping_sub(order.digest());
+        self.ids.remove(order.root.0);
+        for id in order.ids {
+            self.ids.remove(id.0);
+        }
+        self.counters.recycled += 1;
+        Some(slot)
+    }
+
+    /// Lets `id` lead to the order. The oldest id that nothing awaits is forgotten for it.
+    pub(crate) fn add_id(&mut self, slot: u32, id: ClOrdId) {
+        let order = &self.slots[slot as usize];
+        let needed = |known: ClOrdId| {
+            known == order.cl_ord_id
+                || order.cancel.is_some_and(|request| request.cl_ord_id == known)
+                || order.replace.is_some_and(|request| request.cl_ord_id == known)
+        };
+        // Ids grow with time, and `NONE` is the least of all: the least one that is not needed is the oldest, or a free place.
+        let place = (0..IDS_COUNT).filter(|&at| !needed(order.ids[at])).min_by_key(|&at| order.ids[at]).unwrap_or(0);
+        let old = core::mem::replace(&mut self.slots[slot as usize].ids[place], id);
+        self.ids.remove(old.0);
+        self.ids.insert(id.0, slot);
+    }
+
+    /// Puts a fresh order into the lists and totals.
+    pub(crate) fn attach_new(&mut self, slot: u32, now: TimeNs) {
+        let order = self.slots[slot as usize];
+        if let Some(at) = self.cell(order.strategy, order.instrument) {
+            let mut list = self.open[at];
+            list.push_back(&mut self.slots, slot);
+            self.open[at] = list;
+        }
+        self.attach(slot, now);
+    }
+
+    /// Takes the order's share out of every sum, so that it may be changed.
+    #[inline]
+    pub(crate) fn detach(&mut self, slot: u32) {
+        self.orders_digest = self.orders_digest.wrapping_sub(self.slots[slot as usize].digest());
+        self.totals(slot, -1);
+    }
+
+    /// Puts the order's share back after a change, and keeps the timers right.
+    #[inline]
+    pub(crate) fn attach(&mut self, slot: u32, now: TimeNs) {
+        let order = &mut self.slots[slot as usize];
+        order.ts_changed = now;
+        if !order.in_flight() || order.state.is_dead() || order.state == OrderState::Unknown {
+            order.deadline = TimeNs::MAX;
+        } else if order.deadline == TimeNs::MAX {
+            order.deadline = now.saturating_add(self.config.outcome_after);
+        }
+        self.orders_digest = self.orders_digest.wrapping_add(order.digest());
+        self.totals(slot, 1);
+        self.schedule(slot);
+    }
+
+    /// Keeps `next_due` the least due time of all open orders; a scan only when the least one has moved away.
+    #[inline]
+    pub(crate) fn schedule(&mut self, slot: u32) {
+        let order = &mut self.slots[slot as usize];
+        let new_due = due(order);
+        let old_due = core::mem::replace(&mut order.due, new_due);
+        if new_due < self.next_due {
+            self.next_due = new_due;
+        } else if old_due == self.next_due && new_due != old_due {
+            self.next_due = self.open_all().map(|order| order.due).min().unwrap_or(TimeNs::MAX);
+        }
+    }
+
+    /// Calls `visit` with every open order's slot. `visit` may change orders but end none of them.
+    pub(crate) fn for_each_open(&mut self, mut visit: impl FnMut(&mut Self, u32)) {
+        for cell in 0..self.open.len() {
+            let mut at = self.open[cell].first;
+            while at != NONE {
+                let slot = at;
+                at = self.slots[slot as usize].next;
+                visit(self, slot);
+            }
+        }
+    }
+
+    /// Moves an order that just died from its list to the dead ones.
+    pub(crate) fn bury(&mut self, slot: u32) {
+        let order = self.slots[slot as usize];
+        if let Some(at) = self.cell(order.strategy, order.instrument) {
+            let mut list = self.open[at];
+            list.remove(&mut self.slots, slot);
+            self.open[at] = list;
+        }
+        let mut dead = self.dead;
+        dead.push_back(&mut self.slots, slot);
+        self.dead = dead;
+    }
+
+    fn totals(&mut self, slot: u32, sign: i64) {
+        let order = &self.slots[slot as usize];
+        if order.state.is_dead() {
+            return;
+        }
+        let (qty, side) = (order.reserved_qty().0 * sign, order.side);
+        let unknown = order.state == OrderState::Unknown;
+        let (account, cells) = (
+            order.account,
+            (self.cell(order.strategy, order.instrument), self.account_cell(order.account, order.instrument)),
+        );
+        let add = |totals: &mut OpenTotals| {
+            totals.orders_count = totals.orders_count.wrapping_add_signed(sign as i32);
+            match side {
+                Side::Buy => totals.buy_qty.0 += qty,
+                Side::Sell => totals.sell_qty.0 += qty,
+            }
+        };
+        if let Some(at) = cells.0 {
+            add(&mut self.by_strategy[at]);
+        }
+        if let Some(at) = cells.1 {
+            add(&mut self.by_account[at]);
+        }
+        if unknown && let Some(count) = self.unknown_by_account.get_mut(account.idx()) {
+            *count = count.wrapping_add_signed(sign as i32);
+        }
+    }
+
+    #[cold]
+    pub(crate) fn breach(&mut self, update: &mut OrderUpdate, breach: Breach) {
+        self.counters.breaches[breach as usize] += 1;
+        // The first one names the cause; the counters have them all.
+        update.breach.get_or_insert(breach);
+    }
+}
+
+/// When something must happen to an order by time alone.
+#[inline]
+pub(crate) fn due(order: &Order) -> TimeNs {
+    if order.state.is_dead() {
+        return TimeNs::MAX;
+    }
+    let asks = order.status_from != TimeNs::MIN && order.needs_status();
+    if asks { order.deadline.min(order.status_from) } else { order.deadline }
+}
+
+pub(crate) const fn strategy_key(at: usize) -> u64 {
+    (at as u64) << 1
+}
+
+pub(crate) const fn account_key(at: usize) -> u64 {
+    (at as u64) << 1 | 1
+}
+
+const EMPTY: Order = Order {
+    root: ClOrdId::NONE,
+    cl_ord_id: ClOrdId::NONE,
+    order_id: OrderId::EMPTY,
+    strategy: StrategyId(0),
+    account: AccountId(0),
+    instrument: InstrumentId(0),
+    dest: SourceId(0),
+    side: Side::Buy,
+    tif: 0,
+    flags: 0,
+    leg: 0,
+    parent_id: 0,
+    px: Price(0),
+    order_qty: Qty::ZERO,
+    cum_qty: Qty::ZERO,
+    venue_cum_qty: Qty::ZERO,
+    state: OrderState::Rejected,
+    acked: false,
+    sent: false,
+    adopted: false,
+    cancel: None,
+    replace: None,
+    final_state: None,
+    ts_created: TimeNs(0),
+    ts_changed: TimeNs(0),
+    deadline: TimeNs::MAX,
+    due: TimeNs::MAX,
+    status_from: TimeNs::MIN,
+    ts_status: TimeNs::MIN,
+    ids: [ClOrdId::NONE; IDS_COUNT],
+    prev: NONE,
+    next: NONE,
+};
+
+impl Order {
+    /// A record with nothing in it but its identity.
+    pub(crate) const fn blank(root: ClOrdId, now: TimeNs) -> Self {
+        Self { root, cl_ord_id: root, ts_created: now, ..EMPTY }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Our side of the conversation: commands as they leave, what the gateway did with them, and the passing of time.
+use crate::state::{Event, Next, next};
+use crate::{Order, OrderError, OrderState, Orders, Request};
+use tercel_event::{Command, CommandKind, Sent};
+use tercel_types::{ClOrdId, Side, SourceId, TimeNs};
+
+impl Orders {
+    /// Takes a command into account before it leaves, so that every later message finds its order. A refused command has
+    /// changed nothing and must not be sent. `Resync` concerns no order and always passes.
+    pub fn on_command(&mut self, command: &Command) -> Result<(), OrderError> {
+        match CommandKind::from_u8(command.kind) {
+            Some(CommandKind::New) => self.on_new(command),
+            Some(CommandKind::Cancel | CommandKind::Replace) => self.on_request(command),
+            Some(CommandKind::Status) => self.on_status_request(command),
+            Some(CommandKind::MassStatus) => {
+                self.on_mass_status(command.dest, command.ts);
+                Ok(())
+            }
+            Some(CommandKind::Resync) => Ok(()),
+            None => Err(OrderError::Malformed),
+        }
+    }
+
+    fn on_new(&mut self, command: &Command) -> Result<(), OrderError> {
+        let side = Side::from_u8(command.side).ok_or(OrderError::Malformed)?;
+        let known = command.strategy.idx() < self.config.strategies
+            && self.account_cell(command.account, command.instrument).is_some()
+            && command.order_qty.0 > 0;
+        if !known {
+            return Err(OrderError::Malformed);
+        }
+        if command.cl_ord_id <= self.newest_id {
+            return Err(OrderError::ReusedId);
+        }
+        let order = Order {
+            strategy: command.strategy,
+            account: command.account,
+            instrument: command.instrument,
+            dest: command.dest,
+            side,
+            tif: command.tif,
+            flags: command.flags,
+            leg: command.leg,
+            parent_id: command.parent_id,
+            px: command.px,
+            order_qty: command.order_qty,
+            state: OrderState::PendingNew,
+            ..Order::blank(command.cl_ord_id, command.ts)
+        };
+        let slot = self.place(order).ok_or(OrderError::Full)?;
+        self.newest_id = command.cl_ord_id;
+        self.attach_new(slot, command.ts);
+        Ok(())
+    }
+
+    fn on_request(&mut self, command: &Command) -> Result<(), OrderError> {
+        let slot = self.open_slot(command.root_cl_ord_id)?;
+        if command.cl_ord_id <= self.newest_id {
+            return Err(OrderError::ReusedId);
+        }
+        let is_cancel = command.kind == CommandKind::Cancel as u8;
+        if !is_cancel && command.order_qty.0 <= 0 {
+            return Err(OrderError::Malformed);
+        }
+        let order = &self.slots[slot as usize];
+        let state = match next(order.state, if is_cancel { Event::CancelReq } else { Event::ReplaceReq }) {
+            Next::To(state) => state,
+            Next::Live => order.live_state(),
+            Next::Breach => return Err(OrderError::State(order.state)),
+        };
+        let request = Request {
+            cl_ord_id: command.cl_ord_id,
+            px: if is_cancel { order.px } else { command.px },
+            order_qty: if is_cancel { order.order_qty } else { command.order_qty },
+            ts: command.ts,
+            sent: false,
+        };
+        self.newest_id = command.cl_ord_id;
+        self.detach(slot);
+        let order = &mut self.slots[slot as usize];
+        *(if is_cancel { &mut order.cancel } else { &mut order.replace }) = Some(request);
+        order.state = state;
+        self.add_id(slot, command.cl_ord_id);
+        self.attach(slot, command.ts);
+        Ok(())
+    }
+
+    fn on_status_request(&mut self, command: &Command) -> Result<(), OrderError> {
+        let slot = self.open_slot(command.root_cl_ord_id)?;
+        self.asked(slot, command.ts);
+        Ok(())
+    }
+
+    fn on_mass_status(&mut self, dest: SourceId, now: TimeNs) {
+        self.for_each_open(|orders, slot| {
+            if orders.slots[slot as usize].dest == dest {
+                orders.asked(slot, now);
+            }
+        });
+    }
+
+    fn asked(&mut self, slot: u32, now: TimeNs) {
+        let order = &mut self.slots[slot as usize];
+        order.ts_status = now;
+        order.status_from = now.saturating_add(self.config.status_again_after);
+        self.schedule(slot);
+    }
+
+    fn open_slot(&self, root: ClOrdId) -> Result<u32, OrderError> {
+        let slot = self.find(root).ok_or(OrderError::UnknownOrder)?;
+        match self.slots[slot as usize].state {
+            state if state.is_dead() => Err(OrderError::State(state)),
+            _ => Ok(slot),
+        }
+    }
+
+    /// The gateway wrote a command: the wait for its answer starts now.
+    pub fn on_sent(&mut self, sent: &Sent, now: TimeNs) {
+        let Some(slot) = self.find(sent.cl_ord_id) else { return };
+        let order = &mut self.slots[slot as usize];
+        let id = sent.cl_ord_id;
+        if order.root == id {
+            order.sent = true;
+        }
+        for request in [&mut order.cancel, &mut order.replace].into_iter().flatten() {
+            request.sent |= request.cl_ord_id == id;
+        }
+        if order.deadline != TimeNs::MAX {
+            order.deadline = now.saturating_add(self.config.outcome_after);
+        }
+        self.schedule(slot);
+    }
+
+    /// The order session is lost: what was open on it is `Unknown`. Returns how many orders became so.
+    pub fn on_session_lost(&mut self, source: SourceId, now: TimeNs) -> usize {
+        self.lose(now, |order| order.dest == source)
+    }
+
+    /// A process took over: what was open is `Unknown`, on every session.
+    pub fn on_epoch_start(&mut self, now: TimeNs) -> usize {
+        self.lose(now, |_| true)
+    }
+
+    /// The venue has told everything it has: what it did not mention must be asked for by name.
+    pub fn on_mass_status_end(&mut self, source: SourceId) {
+        self.for_each_open(|orders, slot| {
+            let order = &mut orders.slots[slot as usize];
+            if order.dest == source && order.needs_status() {
+                order.status_from = TimeNs::MIN;
+                orders.schedule(slot);
+            }
+        });
+    }
+
+    /// Outcome timers (control C24) and repeated status questions. Returns how many orders became `Unknown`.
+    pub fn on_time(&mut self, now: TimeNs) -> usize {
+        if self.next_due > now {
+            return 0;
+        }
+        let lost = self.lose(now, |order| order.deadline <= now);
+        self.for_each_open(|orders, slot| {
+            let order = &mut orders.slots[slot as usize];
+            if order.status_from <= now && order.status_from != TimeNs::MIN {
+                order.status_from = TimeNs::MIN;
+                orders.schedule(slot);
+            }
+        });
+        lost
+    }
+
+    fn lose(&mut self, now: TimeNs, which: impl Fn(&Order) -> bool) -> usize {
+        let mut lost = 0;
+        self.for_each_open(|orders, slot| {
+            let order = &orders.slots[slot as usize];
+            if order.state == OrderState::Unknown || !which(order) {
+                return;
+            }
+            if let Next::To(state) = next(order.state, Event::Lost) {
+                orders.detach(slot);
+                orders.slots[slot as usize].state = state;
+                orders.slots[slot as usize].status_from = TimeNs::MIN;
+                orders.attach(slot, now);
+                lost += 1;
+            }
+        });
+        self.counters.unknowns += lost as u64;
+        lost
+    }
+}
