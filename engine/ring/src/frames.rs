@@ -81,11 +81,12 @@ impl FrameConsumer {
     /// The oldest frame, 64-byte aligned; the same one until `release`.
     #[inline]
     pub fn peek(&mut self) -> Option<&[u8]> {
-        match self.follower.next() {
-            // SAFETY: the protocol published `len` bytes at `offset` inside the lines, and the producer writes none of
-            // them before `release` moves the cursor, which needs `&mut self`. Tests: loom_publish, frames_prop.
+        match self.follower.look() {
             Next::Frame { offset, len } => {
-                Some(unsafe { core::slice::from_raw_parts(self.follower.words().lines.add(offset), len) })
+                let start = self.follower.words().lines.wrapping_add(offset);
+                // SAFETY: the protocol published `len` bytes at `offset` inside the lines, and the producer writes none of
+                // them before `release` moves the cursor, which needs `&mut self`. Tests: loom_publish, frames_prop.
+                Some(unsafe { core::slice::from_raw_parts(start, len) })
             }
             Next::Empty => None,
             Next::Damaged { len } => {
@@ -98,7 +99,7 @@ impl FrameConsumer {
     /// Gives the lines of the oldest frame back; without one it does nothing.
     #[inline]
     pub fn release(&mut self) {
-        if let Next::Frame { len, .. } = self.follower.next() {
+        if let Next::Frame { len, .. } = self.follower.look() {
             self.follower.advance(len);
             self.follower.commit();
         }

@@ -133,7 +133,7 @@ impl<W: Words> Publisher<W> {
         if W::CLEAR_NEXT {
             self.words.len_at((next & mask) as usize).store(0, Ordering::Relaxed); // ordered by the store below
         }
-        // ORDERING: pairs with `OBSERVE` in `Follower::next`.
+        // ORDERING: pairs with `OBSERVE` in `Follower::look`.
         self.words.len_at((self.position & mask) as usize).store(self.claimed_len, W::PUBLISH);
         self.position = next;
         self.claimed_len = 0;
@@ -208,7 +208,7 @@ impl<W: Words> Follower<W> {
 
     /// The frame at the position. Steps over the end of a lap; otherwise calling it again returns the same.
     #[inline]
-    pub fn next(&mut self) -> Next {
+    pub fn look(&mut self) -> Next {
         let capacity = self.words.capacity();
         loop {
             let offset = self.position & (capacity - 1);

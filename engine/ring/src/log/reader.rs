@@ -22,11 +22,12 @@ impl GatingReader {
     /// The frame at the reader's position, 64-byte aligned; the same one until `advance`. `None` when there is no newer.
     #[inline]
     pub fn peek(&mut self) -> Result<Option<&[u8]>, LogFault> {
-        match self.follower.next() {
-            // SAFETY: bounds are checked by `next`; the bytes were published and the writer leaves them alone until
-            // `commit` moves the cursor, which needs `&mut self`. Tests: loom_publish, log::tests.
+        match self.follower.look() {
             Next::Frame { offset, len } => {
-                Ok(Some(unsafe { core::slice::from_raw_parts(self.follower.words().line(offset), len) }))
+                let start = self.follower.words().line(offset);
+                // SAFETY: bounds are checked by `look`; the bytes were published and the writer leaves them alone until
+                // `commit` moves the cursor, which needs `&mut self`. Tests: loom_publish, log::tests.
+                Ok(Some(unsafe { core::slice::from_raw_parts(start, len) }))
             }
             Next::Empty => Ok(None),
             Next::Damaged { len } => Err(LogFault { position: self.follower.position(), len }),
@@ -36,7 +37,7 @@ impl GatingReader {
     /// Steps over the frame that `peek` shows, without releasing it; without one it does nothing.
     #[inline]
     pub fn advance(&mut self) {
-        if let Next::Frame { len, .. } = self.follower.next() {
+        if let Next::Frame { len, .. } = self.follower.look() {
             self.follower.advance(len);
         }
     }

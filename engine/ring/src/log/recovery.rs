@@ -10,6 +10,8 @@ pub struct LogRecovery {
     follower: Follower<LogWords>,
     identity: Identity,
     start: u64,
+    /// Offset and length of the newest frame returned.
+    current: (usize, usize),
     path: PathBuf,
 }
 
@@ -32,23 +34,36 @@ impl LogRecovery {
     pub fn open(path: &Path) -> Result<Self, LogError> {
         let (words, identity) = LogWords::open(path, false)?;
         let start = start(&words, path)?;
-        Ok(Self { follower: Follower::new(words, 0, start), identity, start, path: path.to_path_buf() })
+        Ok(Self {
+            follower: Follower::new(words, 0, start),
+            identity,
+            start,
+            current: (0, 0),
+            path: path.to_path_buf(),
+        })
     }
 
     /// The next whole frame, `None` at the tail. Errors: `Damaged`.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, LogError> {
         let held = self.follower.position() - self.start;
-        match self.follower.next() {
+        match self.follower.look() {
             Next::Empty => Ok(None),
             Next::Frame { offset, len } if held < self.identity.capacity => {
                 self.follower.advance(len);
-                // SAFETY: bounds are checked by `next`; the writer is dead, or has been told by the cursor to leave these
-                // bytes alone. The slice lives as long as the mapping, which `self` owns.
-                Ok(Some(unsafe { core::slice::from_raw_parts(self.follower.words().line(offset), len) }))
+                self.current = (offset, len);
+                Ok(Some(self.current()))
             }
             Next::Frame { len, .. } => Err(damaged(&self.path, &self.follower, len as u32)),
             Next::Damaged { len } => Err(damaged(&self.path, &self.follower, len)),
         }
+    }
+
+    /// The frame that `next_frame` returned last; empty before the first.
+    pub fn current(&self) -> &[u8] {
+        let (offset, len) = self.current;
+        // SAFETY: bounds were checked by `look`; the writer is dead, or leaves these bytes alone because the cursor tells it
+        // to. The slice lives as long as the mapping, which `self` owns.
+        unsafe { core::slice::from_raw_parts(self.follower.words().line(offset), len) }
     }
 
     /// Position of the first frame.

@@ -54,7 +54,7 @@ impl LogWriter {
         let start = super::recovery::start(&words, path)?;
         let mut follower = Follower::new(words.clone(), 0, start);
         loop {
-            match follower.next() {
+            match follower.look() {
                 Next::Empty => break,
                 Next::Frame { len, .. } if follower.position() - start < identity.capacity => follower.advance(len),
                 Next::Frame { len, .. } => return Err(super::recovery::damaged(path, &follower, len as u32)),

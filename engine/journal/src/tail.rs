@@ -1,0 +1,38 @@
+//! Tells a torn tail from damage, by the rule of `format`.
+use crate::format::{RECORD_HEADER_LEN, RecordHeader, record_len, u64_at};
+
+const SECTOR_LEN: u64 = 512;
+
+/// `rest` is what the last segment holds from a bad record at `offset` on; `number` is what the record should have had.
+pub(crate) fn is_damage(rest: &[u8], offset: u64, number: u64) -> bool {
+    let mut first_whole = None;
+    let mut at = 8;
+    while at + RECORD_HEADER_LEN <= rest.len() {
+        match RecordHeader::parse(&rest[at..]) {
+            // Numbers beyond what the bytes can hold are not of this segment's run of records.
+            Ok(header) if header.number >= number && header.number - number <= rest.len() as u64 / 8 => {
+                first_whole.get_or_insert(at);
+                if header.is_mark() && u64_at(rest, at + RECORD_HEADER_LEN) > offset {
+                    return true;
+                }
+                at += record_len(header.len);
+            }
+            _ => at += 8,
+        }
+    }
+    first_whole.is_some_and(|whole| !has_lost_sector(&rest[..whole], offset))
+}
+
+/// Whether a whole sector of zeros lies inside `bytes`, which start at `offset` of their file.
+fn has_lost_sector(bytes: &[u8], offset: u64) -> bool {
+    let lead = (offset.next_multiple_of(SECTOR_LEN) - offset) as usize;
+    bytes.get(lead..).is_some_and(|aligned| {
+        aligned.chunks_exact(SECTOR_LEN as usize).any(|sector| sector.iter().all(|byte| *byte == 0))
+    })
+}
+
+/// The `seq` of the bad record: its own where it still reads as the next one, else the next after the last whole frame.
+pub(crate) fn seq_of_bad(rest: &[u8], last_seq: u64) -> u64 {
+    let own = u64_at(rest, RECORD_HEADER_LEN + 8);
+    if own == last_seq { own } else { last_seq + 1 }
+}
