@@ -1,0 +1,88 @@
+//! Hot path. Arrays of `["price","quantity"]`, straight into `Level`s.
+use crate::json::cursor::Cursor;
+use crate::json::scale::Scale;
+use crate::json::{Malformed, Why};
+use tercel_event::Level;
+use tercel_types::{Price, Qty};
+
+/// The two scales of one instrument.
+#[derive(Clone, Copy, Debug)]
+pub struct Scales {
+    pub price: Scale,
+    pub qty: Scale,
+}
+
+impl Scales {
+    /// A quoted price; the place is then behind its closing quote.
+    #[inline]
+    pub fn price(&self, cursor: &mut Cursor<'_>) -> Result<Price, Malformed> {
+        quoted(cursor, &self.price).map(Price)
+    }
+
+    /// A quoted quantity, never negative.
+    #[inline]
+    pub fn qty(&self, cursor: &mut Cursor<'_>) -> Result<Qty, Malformed> {
+        let at = cursor.at;
+        match quoted(cursor, &self.qty)? {
+            count if count < 0 => Err(Malformed::new(at, Why::Negative)),
+            count => Ok(Qty(count)),
+        }
+    }
+
+    /// The array at `cursor` into the front of `out`; returns how many levels it had. The venue writes no blanks, so each
+    /// separator is first looked for as one word and only then piece by piece.
+    #[inline]
+    pub fn levels(&self, cursor: &mut Cursor<'_>, out: &mut [Level]) -> Result<usize, Malformed> {
+        let mut count = 0;
+        cursor.expect(b'[')?;
+        if cursor.is_empty(b']') {
+            return Ok(0);
+        }
+        let mut opened = cursor.take(b"[\"");
+        loop {
+            if !opened {
+                cursor.expect(b'[')?;
+                cursor.expect(b'"')?;
+            }
+            let px = counted(cursor, &self.price)?;
+            if !cursor.take(b",\"") {
+                cursor.expect(b',')?;
+                cursor.expect(b'"')?;
+            }
+            let qty = counted(cursor, &self.qty)?;
+            if qty < 0 {
+                return Err(cursor.fault(Why::Negative));
+            }
+            let Some(slot) = out.get_mut(count) else { return Err(cursor.fault(Why::TooLarge)) };
+            *slot = Level { px: Price(px), qty: Qty(qty) };
+            count += 1;
+            opened = cursor.take(b"],[\"");
+            if !opened {
+                cursor.expect(b']')?;
+                if !cursor.more(b']')? {
+                    return Ok(count);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn quoted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
+    if cursor.peek() != b'"' {
+        return Err(cursor.fault(Why::Number));
+    }
+    cursor.at += 1;
+    counted(cursor, scale)
+}
+
+#[inline]
+fn counted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
+    match scale.count(cursor.bytes, cursor.at) {
+        Ok((count, end)) => {
+            cursor.at = end;
+            Ok(count)
+        }
+        Err(why) => Err(cursor.fault(why)),
+    }
+}
