@@ -80,6 +80,21 @@ struct Order {
 }
 
 impl Order {
+    fn of(client: ClientNo, new: &NewOrder) -> Self {
+        Self {
+            client,
+            instrument: new.instrument,
+            cl_ord_id: new.cl_ord_id,
+            orig_cl_ord_id: ClientId::EMPTY,
+            account: new.account,
+            terms: new.terms,
+            expire_at: new.expire_at,
+            status: OrdStatus::New,
+            cum_qty: 0,
+            cost: 0,
+        }
+    }
+
     fn leaves(&self) -> i64 {
         if self.status.is_open() { self.terms.qty.0 - self.cum_qty } else { 0 }
     }
@@ -177,32 +192,29 @@ impl Exchange {
     // ---- requests ----
 
     pub fn submit(&mut self, client: ClientNo, new: NewOrder, now: TimeNs) {
-        let order = Order {
-            client,
-            instrument: new.instrument,
-            cl_ord_id: new.cl_ord_id,
-            orig_cl_ord_id: ClientId::EMPTY,
-            account: new.account,
-            terms: new.terms,
-            expire_at: new.expire_at,
-            status: OrdStatus::New,
-            cum_qty: 0,
-            cost: 0,
-        };
+        let order = Order::of(client, &new);
         let no = self.orders.len() as OrderNo + 1;
         if let Err(refusal) = self.admit(client, &new) {
-            self.orders.push(Order { status: OrdStatus::Rejected, ..order });
-            if refusal != Refusal::DuplicateId {
-                self.ids.insert((client, new.cl_ord_id), no);
-            }
-            self.report(no, ExecType::Rejected, now, |e| e.refusal = Some(refusal));
-            return;
+            return self.refuse_order(client, new, refusal, now);
         }
         self.orders.push(order);
         self.ids.insert((client, new.cl_ord_id), no);
         self.open.push(no);
         self.report(no, ExecType::New, now, |_| {});
         self.work(no, &new.terms, now);
+    }
+
+    /// Answers an order with a rejection without looking at it further.
+    pub fn refuse_order(&mut self, client: ClientNo, new: NewOrder, refusal: Refusal, now: TimeNs) {
+        self.orders.push(Order { status: OrdStatus::Rejected, ..Order::of(client, &new) });
+        let no = self.orders.len() as OrderNo;
+        self.ids.entry((client, new.cl_ord_id)).or_insert(no);
+        self.report(no, ExecType::Rejected, now, |e| e.refusal = Some(refusal));
+    }
+
+    /// True when `id` has named an order or request of this client.
+    pub fn knows(&self, client: ClientNo, id: ClientId) -> bool {
+        self.ids.contains_key(&(client, id))
     }
 
     fn admit(&self, client: ClientNo, new: &NewOrder) -> Result<(), Refusal> {
@@ -264,6 +276,12 @@ impl Exchange {
             }
             Ok(no) => self.apply_replace(no, &replace, now),
         }
+    }
+
+    /// Answers a replace with a rejection without looking at it further.
+    pub fn refuse_replace(&mut self, client: ClientNo, replace: &Replace, refusal: Refusal, now: TimeNs) {
+        let no = self.find(client, replace.orig_cl_ord_id).unwrap_or(0);
+        self.refuse(client, no, replace.cl_ord_id, replace.orig_cl_ord_id, true, refusal, now);
     }
 
     fn admit_replace(&self, client: ClientNo, replace: &Replace) -> Result<OrderNo, (OrderNo, Refusal)> {

@@ -29,6 +29,8 @@ pub enum Refusal {
     NotionalBelowMinimum,
     /// Zero, negative, or absent where a limit is needed.
     Price,
+    /// A price or quantity that is no multiple of the instrument's step or lot.
+    OffStep,
     /// A post-only order that would take liquidity.
     WouldTake,
     /// Would trade with a resting order of the same client.
@@ -51,6 +53,7 @@ impl Refusal {
             Self::QtyBelowMinimum => "quantity below the minimum",
             Self::NotionalBelowMinimum => "order value below the minimum",
             Self::Price => "price must be positive",
+            Self::OffStep => "price or quantity off the step",
             Self::WouldTake => "post-only order would take liquidity",
             Self::SelfTrade => "would trade with an own order",
             Self::BelowFilled => "quantity is not above what is filled",
