@@ -1,0 +1,472 @@
+use crate::control::{Control, micros};
+use crate::duplicates::Duplicates;
+use crate::limits::{Collar, PositionLimits, RiskLimits, ScopeLimits};
+use crate::rate::Rate;
+use crate::resting::Resting;
+use crate::value::Valuer;
+use tercel_event::{Scope, TradingState};
+use tercel_types::{
+    AccountId, ClOrdId, DurationNs, IdMap, InstrumentId, Instruments, Money, Price, Qty, Side, StrategyId, TimeNs,
+};
+
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// A scope was halted by a control. It stays so until the operator sets its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halt {
+    pub scope: Scope,
+    /// Strategy or account number, by scope.
+    pub id: u16,
+    pub control: Control,
+    /// As in `Refusal`.
+    pub value: i64,
+    pub limit: i64,
+}
+
+/// What the order table says of one owner's open orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenSeen {
+    pub orders_count: u32,
+    pub buy_qty: Qty,
+    pub sell_qty: Qty,
+}
+
+/// What the order table says, for comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub strategy: StrategyId,
+    pub account: AccountId,
+    pub instrument: InstrumentId,
+    pub strategy_qty: Qty,
+    pub account_qty: Qty,
+    pub strategy_open: OpenSeen,
+    pub account_open: OpenSeen,
+}
+
+/// The two ledgers disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub scope: Scope,
+    /// What differs: `position`, `open orders`, `open buys`, `open sells`.
+    pub what: &'static str,
+    pub here: i64,
+    pub there: i64,
+}
+
+/// One owner in one instrument.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cell {
+    pub(crate) limits: PositionLimits,
+    pub(crate) position: i64,
+    /// Reserved lots of open buys and sells.
+    pub(crate) buys: i64,
+    pub(crate) sells: i64,
+    pub(crate) orders_count: u32,
+    /// Money received less paid for what is held; fees included. 10^-12.
+    cash: i128,
+    /// Worth of the position at the mark, as counted in the scope's profit.
+    worth: i128,
+}
+
+/// The firm, an account or a strategy.
+#[derive(Clone, Debug)]
+pub(crate) struct ScopeState {
+    pub(crate) limits: ScopeLimits,
+    pub(crate) state: TradingState,
+    /// The control that halted it, with its value and limit; `None` when the operator did, or nothing.
+    pub(crate) halted_by: Option<(Control, i64, i64)>,
+    halt_told: bool,
+    pub(crate) orders_count: u32,
+    pub(crate) gross: i128,
+    pub(crate) net: i128,
+    /// Profit since the start, fees taken off, at the newest marks.
+    pub(crate) profit: i128,
+    pub(crate) profit_day_start: i128,
+    pub(crate) profit_peak: i128,
+    pub(crate) orders: Rate,
+    pub(crate) cancels: Rate,
+    pub(crate) rate_runs: u32,
+    pub(crate) in_rate_run: bool,
+}
+
+impl ScopeState {
+    fn new(limits: ScopeLimits) -> Self {
+        Self {
+            limits,
+            state: TradingState::Active,
+            halted_by: None,
+            halt_told: true,
+            orders_count: 0,
+            gross: 0,
+            net: 0,
+            profit: 0,
+            profit_day_start: 0,
+            profit_peak: 0,
+            orders: Rate::new(limits.rates.orders),
+            cancels: Rate::new(limits.rates.cancels),
+            rate_runs: 0,
+            in_rate_run: false,
+        }
+    }
+
+    #[cold]
+    pub(crate) fn halt(&mut self, control: Control, value: i64, limit: i64) {
+        if self.halted_by.is_none() {
+            self.state = TradingState::Halted;
+            self.halted_by = Some((control, value, limit));
+            self.halt_told = false;
+        }
+    }
+
+    /// Control C14 after a change of profit.
+    #[inline]
+    pub(crate) fn watch_loss(&mut self) {
+        self.profit_peak = self.profit_peak.max(self.profit);
+        let (loss, drawdown) = (self.profit_day_start - self.profit, self.profit_peak - self.profit);
+        if loss > self.limits.max_loss_day.0 {
+            self.halt(Control::Loss, micros(loss), micros(self.limits.max_loss_day.0));
+        } else if drawdown > self.limits.max_drawdown.0 {
+            self.halt(Control::Loss, micros(drawdown), micros(self.limits.max_drawdown.0));
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct InstrumentState {
+    pub(crate) max_order_qty: i64,
+    pub(crate) max_order_value: i128,
+    pub(crate) collar: Option<Collar>,
+    pub(crate) max_age: DurationNs,
+    pub(crate) min_qty: i64,
+    pub(crate) min_value: i128,
+    pub(crate) valuer: Valuer,
+    pub(crate) bid: Price,
+    pub(crate) ask: Price,
+    /// Time of the reference, `MIN` before the first.
+    pub(crate) ts: TimeNs,
+}
+
+impl InstrumentState {
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: TimeNs) -> bool {
+        self.ts != TimeNs::MIN && now.since(self.ts) <= self.max_age
+    }
+}
+
+/// One reservation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserved {
+    pub(crate) strategy: StrategyId,
+    pub(crate) account: AccountId,
+    pub(crate) instrument: InstrumentId,
+    pub(crate) side: Side,
+    pub(crate) px: Price,
+    pub(crate) order_qty: i64,
+    /// What a replace in flight asks for.
+    pub(crate) pending: Option<(Price, i64)>,
+    pub(crate) cum_qty: i64,
+    /// As counted in every sum.
+    pub(crate) qty: i64,
+    pub(crate) value: i128,
+}
+
+/// The ledger and its controls. See the crate's page for what holds.
+#[derive(Clone, Debug)]
+pub struct Risk {
+    pub(crate) columns: usize,
+    pub(crate) firm: ScopeState,
+    pub(crate) accounts: Box<[ScopeState]>,
+    /// The last one stands for orders of nobody in this run: it has no limits, so it can only cancel.
+    pub(crate) strategies: Box<[ScopeState]>,
+    pub(crate) strategy_cells: Box<[Cell]>,
+    pub(crate) account_cells: Box<[Cell]>,
+    /// Bit a: the strategy may trade for account a.
+    pub(crate) allowed_accounts: Box<[u64]>,
+    pub(crate) gates_open: Box<[bool]>,
+    pub(crate) duplicates: Box<[Duplicates]>,
+    pub(crate) instruments: Box<[InstrumentState]>,
+    pub(crate) resting: Box<[Resting]>,
+    pub(crate) orders: Box<[Reserved]>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) ids: IdMap,
+    pub(crate) newest_id: ClOrdId,
+    day_end: TimeNs,
+    refusals: [u64; 64],
+    pub(crate) anomalies: u64,
+}
+
+impl Risk {
+    /// All memory is taken here. `limits` must have passed `validate`; whatever they lack is refused.
+    pub fn new(instruments: &Instruments, limits: &RiskLimits) -> Self {
+        let columns = instruments.len();
+        let cells = |positions: Option<&Vec<PositionLimits>>| {
+            let at = move |column| positions.and_then(|p| p.get(column)).copied().unwrap_or_default();
+            (0..columns).map(move |column| Cell { limits: at(column), ..Cell::default() }).collect::<Vec<_>>()
+        };
+        let capacity = limits.capacity.max(1);
+        let none = Reserved {
+            strategy: StrategyId(0),
+            account: AccountId(0),
+            instrument: InstrumentId(0),
+            side: Side::Buy,
+            px: Price(0),
+            order_qty: 0,
+            pending: None,
+            cum_qty: 0,
+            qty: 0,
+            value: 0,
+        };
+        // Nobody's orders have no limits, so none can be sent; nothing can halt them either.
+        let nobody =
+            ScopeLimits { max_loss_day: Money(i128::MAX), max_drawdown: Money(i128::MAX), ..ScopeLimits::default() };
+        let strategies = limits.strategies.iter().map(|s| s.scope).chain([nobody]);
+        Self {
+            columns,
+            firm: ScopeState::new(limits.firm),
+            accounts: limits.accounts.iter().map(|a| ScopeState::new(a.scope)).collect(),
+            strategies: strategies.map(ScopeState::new).collect(),
+            strategy_cells: limits
+                .strategies
+                .iter()
+                .map(|s| Some(&s.positions))
+                .chain([None])
+                .flat_map(cells)
+                .collect(),
+            account_cells: limits.accounts.iter().map(|a| Some(&a.positions)).flat_map(cells).collect(),
+            allowed_accounts: limits
+                .strategies
+                .iter()
+                .map(|s| s.accounts.iter().filter(|a| a.0 < 64).fold(0, |mask, a| mask | 1 << a.0))
+                .chain([0])
+                .collect(),
+            gates_open: vec![false; limits.accounts.len()].into_boxed_slice(),
+            duplicates: limits.strategies.iter().map(|s| Duplicates::new(s.duplicate_window)).collect(),
+            instruments: instruments
+                .0
+                .iter()
+                .enumerate()
+                .map(|(at, instrument)| {
+                    let own = limits.instruments.get(at).copied().unwrap_or_default();
+                    InstrumentState {
+                        max_order_qty: own.max_order_qty.0,
+                        max_order_value: own.max_order_value.0,
+                        collar: own.collar,
+                        max_age: own.reference_max_age,
+                        min_qty: instrument.min_qty.0.max(1),
+                        min_value: instrument.min_notional.0,
+                        valuer: Valuer::of(instrument),
+                        bid: Price(0),
+                        ask: Price(0),
+                        ts: TimeNs::MIN,
+                    }
+                })
+                .collect(),
+            resting: (0..limits.accounts.len() * columns).map(|_| Resting::new(capacity)).collect(),
+            orders: vec![none; capacity].into_boxed_slice(),
+            free: (0..capacity as u32).rev().collect(),
+            ids: IdMap::new(capacity),
+            newest_id: ClOrdId::NONE,
+            day_end: TimeNs::MIN,
+            refusals: [0; 64],
+            anomalies: 0,
+        }
+    }
+
+    /// Compares with what the order table says of one strategy, account and instrument; `None` when the ledgers agree. A
+    /// difference means that one of them is wrong: the core halts.
+    #[inline]
+    pub fn compare(&self, seen: &Seen) -> Option<Difference> {
+        let strategy = self.strategy_cells.get(seen.strategy.idx() * self.columns + seen.instrument.idx());
+        let account = self.account_cells.get(seen.account.idx() * self.columns + seen.instrument.idx());
+        for (scope, cell, qty, open) in [
+            (Scope::Strategy, strategy, seen.strategy_qty, seen.strategy_open),
+            (Scope::Account, account, seen.account_qty, seen.account_open),
+        ] {
+            let cell = cell.copied().unwrap_or_default();
+            for (what, here, there) in [
+                ("position", cell.position, qty.0),
+                ("open orders", i64::from(cell.orders_count), i64::from(open.orders_count)),
+                ("open buys", cell.buys, open.buy_qty.0),
+                ("open sells", cell.sells, open.sell_qty.0),
+            ] {
+                if here != there {
+                    return Some(Difference { scope, what, here, there });
+                }
+            }
+        }
+        None
+    }
+
+    /// The strictest trading state that holds for a strategy on an account.
+    #[inline]
+    pub fn state(&self, strategy: StrategyId, account: AccountId) -> TradingState {
+        let strategy = self.strategies.get(strategy.idx()).map_or(TradingState::Halted, |scope| scope.state);
+        let account = self.accounts.get(account.idx()).map_or(TradingState::Halted, |scope| scope.state);
+        self.firm.state.max(strategy).max(account)
+    }
+
+    /// A halt that has not been told yet, firm first; each is told once.
+    pub fn next_halt(&mut self) -> Option<Halt> {
+        let firm = core::iter::once((Scope::All, 0, &mut self.firm));
+        let accounts = self.accounts.iter_mut().enumerate().map(|(at, scope)| (Scope::Account, at as u16, scope));
+        let strategies = self.strategies.iter_mut().enumerate().map(|(at, scope)| (Scope::Strategy, at as u16, scope));
+        for (scope, id, state) in firm.chain(accounts).chain(strategies) {
+            if let Some((control, value, limit)) = state.halted_by
+                && !state.halt_told
+            {
+                state.halt_told = true;
+                return Some(Halt { scope, id, control, value, limit });
+            }
+        }
+        None
+    }
+
+    /// Refused commands by control.
+    pub fn refusals(&self) -> impl Iterator<Item = (Control, u64)> + '_ {
+        Control::ALL.into_iter().map(|control| (control, self.refusals[control as usize]))
+    }
+
+    pub fn refusals_of(&self, control: Control) -> u64 {
+        self.refusals[control as usize]
+    }
+
+    /// Messages that named no reservation, such as a fill after the end of its order; they counted for positions.
+    pub fn anomalies(&self) -> u64 {
+        self.anomalies
+    }
+
+    /// Profit of a strategy since the start, fees taken off, longs marked at the bid and shorts at the ask.
+    pub fn profit(&self, strategy: StrategyId) -> Money {
+        self.strategies.get(strategy.idx()).map_or(Money::ZERO, |scope| Money(scope.profit))
+    }
+
+    /// Value of the open orders of a strategy: gross and net.
+    pub fn exposure(&self, strategy: StrategyId) -> (Money, Money) {
+        self.strategies
+            .get(strategy.idx())
+            .map_or((Money::ZERO, Money::ZERO), |scope| (Money(scope.gross), Money(scope.net)))
+    }
+
+    /// Reserved buys and sells of an account in an instrument, and its position, in lots.
+    pub fn account_worst_case(&self, account: AccountId, instrument: InstrumentId) -> (Qty, Qty, Qty) {
+        self.account_cells
+            .get(account.idx() * self.columns + instrument.idx())
+            .map_or((Qty::ZERO, Qty::ZERO, Qty::ZERO), |cell| (Qty(cell.position), Qty(cell.buys), Qty(cell.sells)))
+    }
+
+    #[cold]
+    pub(crate) fn count_refusal(&mut self, control: Control) {
+        self.refusals[control as usize] += 1;
+    }
+
+    /// Counts an order's reservation in (`sign` 1) or out (−1) of every sum.
+    #[inline]
+    pub(crate) fn tally(&mut self, order: &Reserved, sign: i64) {
+        let (qty, value) = (order.qty * sign, order.value * i128::from(sign));
+        let signed_value = value * i128::from(order.side.sign());
+        let cells = [
+            self.strategy_cells.get_mut(order.strategy.idx() * self.columns + order.instrument.idx()),
+            self.account_cells.get_mut(order.account.idx() * self.columns + order.instrument.idx()),
+        ];
+        for cell in cells.into_iter().flatten() {
+            match order.side {
+                Side::Buy => cell.buys += qty,
+                Side::Sell => cell.sells += qty,
+            }
+            cell.orders_count = cell.orders_count.wrapping_add_signed(sign as i32);
+        }
+        let scopes = [
+            Some(&mut self.firm),
+            self.accounts.get_mut(order.account.idx()),
+            self.strategies.get_mut(order.strategy.idx()),
+        ];
+        for scope in scopes.into_iter().flatten() {
+            scope.gross += value;
+            scope.net += signed_value;
+            scope.orders_count = scope.orders_count.wrapping_add_signed(sign as i32);
+        }
+        if let Some(resting) = self.resting.get_mut(order.account.idx() * self.columns + order.instrument.idx()) {
+            for px in core::iter::once(order.px).chain(order.pending.map(|(px, _)| px)) {
+                if sign > 0 {
+                    resting.add(order.side, px);
+                } else {
+                    resting.remove(order.side, px);
+                }
+            }
+        }
+    }
+
+    /// Fixes what an order reserves: the worse of what stands and what is asked for, less what has filled.
+    #[inline]
+    pub(crate) fn measure(&self, order: &mut Reserved) {
+        let (pending_px, pending_qty) = order.pending.unwrap_or((order.px, order.order_qty));
+        order.qty = (order.order_qty.max(pending_qty) - order.cum_qty).max(0);
+        let value = |px| {
+            let instrument = self.instruments.get(order.instrument.idx());
+            instrument.and_then(|i| i.valuer.order(px, Qty(order.qty))).unwrap_or(i128::MAX / 4)
+        };
+        order.value = value(order.px);
+        if pending_px != order.px {
+            order.value = order.value.max(value(pending_px));
+        }
+    }
+
+    /// Counts a trade for one owner and returns how its profit changed.
+    #[inline]
+    pub(crate) fn trade(cell: &mut Cell, instrument: &InstrumentState, signed_qty: i64, px: Price, fee: Money) -> i128 {
+        cell.position = cell.position.saturating_add(signed_qty);
+        cell.cash -= instrument.valuer.held(px, Qty(signed_qty)) + fee.0;
+        let before = cell.worth;
+        cell.worth = worth(instrument, cell.position, px);
+        -(instrument.valuer.held(px, Qty(signed_qty)) + fee.0) + cell.worth - before
+    }
+
+    /// Revalues one owner at the newest mark and returns how its profit changed.
+    #[inline]
+    pub(crate) fn revalue(cell: &mut Cell, instrument: &InstrumentState) -> i128 {
+        let before = cell.worth;
+        cell.worth = worth(instrument, cell.position, instrument.bid);
+        cell.worth - before
+    }
+
+    /// Money received less paid by an owner in an instrument, plus the worth of what it holds: what the profit must equal.
+    #[cfg(test)]
+    pub(crate) fn profit_of_cells(&self, strategy: StrategyId) -> i128 {
+        let row = &self.strategy_cells[strategy.idx() * self.columns..][..self.columns];
+        row.iter().map(|cell| cell.cash + cell.worth).sum()
+    }
+
+    /// Turns the day at 00:00 UTC.
+    #[inline]
+    pub(crate) fn turn_day(&mut self, now: TimeNs) {
+        if now >= self.day_end {
+            self.start_day(now);
+        }
+    }
+
+    #[cold]
+    fn start_day(&mut self, now: TimeNs) {
+        self.day_end = TimeNs((now.0.div_euclid(DAY_NS) + 1).saturating_mul(DAY_NS));
+        let scopes = self.accounts.iter_mut().chain(self.strategies.iter_mut());
+        for scope in scopes.chain([&mut self.firm]) {
+            scope.profit_day_start = scope.profit;
+        }
+    }
+}
+
+/// Worth of a position if closed at once: a long at the bid, a short at the ask; at `px` while there is no mark.
+#[inline]
+fn worth(instrument: &InstrumentState, position: i64, px: Price) -> i128 {
+    if position == 0 {
+        return 0;
+    }
+    let mark = match (instrument.ts == TimeNs::MIN, position > 0) {
+        (true, _) => px,
+        (false, true) => instrument.bid,
+        (false, false) => instrument.ask,
+    };
+    instrument.valuer.held(mark, Qty(position))
+}
+
+#[cfg(test)]
+mod tests;
