@@ -98,6 +98,7 @@ impl<'a> Cursor<'a> {
     pub fn key(&mut self) -> Result<Key<'a>, Malformed> {
         if let Some(&[b'"', name, b'"', b':']) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk())
             && name != b'\\'
+            && name != b'"'
             && name >= 0x20
         {
             self.at += 4;

@@ -396,7 +396,8 @@ impl Fields {
         };
         let (needs, arrays) = match event {
             Event::Depth => (SYMBOL | TIME | FIRST | LAST | BIDS | ASKS, BIDS | ASKS),
-            Event::BookTicker => (TICKER, 0),
+            Event::BookTicker if self.event == Kind::Absent => (TICKER, 0),
+            Event::BookTicker => (TICKER | TIME, 0),
             Event::Trade => (SYMBOL | TIME | TRADE_ID | PX | QTY | MAKER, self.arrays),
         };
         let optional = match event {
@@ -404,7 +405,7 @@ impl Fields {
             Event::BookTicker => TIME,
             Event::Trade => 0,
         };
-        if self.symbol == FOREIGN && self.seen & SYMBOL != 0 {
+        if self.symbol == FOREIGN && self.seen & SYMBOL != 0 && self.faults & SYMBOL == 0 {
             return Ok(Message::Foreign);
         }
         if self.faults & (needs | optional | EVENT) != 0 {
