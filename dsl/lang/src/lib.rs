@@ -1,1 +1,115 @@
+//! The strategy language: source text to typed graph, with every finding at its place.
+//!
+//!   text ──▶ scan ──▶ parse (pest) ──▶ tree ──▶ check: names, units, clocks, ownership ──▶ Program + Manifest + report
+//!              └──────────┴──────────────────────┴──▶ Diagnostics: code, place, expected and found, one fix
+//!
+//! Thread      any; nothing here runs while a strategy trades.
+//! Never       panics, whatever the text is; reads no clock, no file.
+//! Bounds      texts to 1 MiB, brackets and expressions nest to fixed depths, grammar calls are limited.
+//!
+//! `docs/reference/strat.md` is the language as this crate accepts it.
+#![forbid(unsafe_code)]
 
+pub mod ast;
+mod check;
+mod codes;
+mod diagnostic;
+mod parse;
+mod report;
+mod scan;
+mod span;
+mod unit;
+
+pub use codes::{CODES, Code, explain};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use parse::{Grammar, Rule, parse};
+pub use report::{StaticReport, WarmUp};
+pub use span::{Lines, Span};
+pub use unit::{Atom, Exponent, Unit, UnitNames};
+
+use check::Checker;
+use tercel_event::{Chain, Manifest};
+use tercel_graph::Program;
+
+/// A strategy that passed every check.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub program: Program,
+    /// `hash` is the hash of the source; who builds the artefact mixes in engine version and instruction set.
+    pub manifest: Manifest,
+    pub report: StaticReport,
+    /// Over the bytes of the source and the edition.
+    pub source_hash: u64,
+    /// Findings that do not stop the strategy.
+    pub warnings: Diagnostics,
+}
+
+/// The one edition that exists.
+const EDITION: u64 = 1;
+
+/// Reads, checks and lowers the one strategy of a file.
+/// `file_name` is only used in messages. Errors: everything that is wrong, in order of place, warnings included.
+pub fn compile(source: &str, file_name: &str) -> Result<Compiled, Diagnostics> {
+    let (file, mut findings) = parse(source);
+    let mut checker = Checker::new(source);
+    if let Some((edition, span)) = file.edition
+        && edition != EDITION
+    {
+        let message = format!("expected edition {EDITION}, found {edition}");
+        checker.report(Diagnostic::new("E0900", span, message).help(format!("write `edition {EDITION}`")));
+    }
+    checker.uses(&file.uses);
+    for item in &file.unsupported {
+        checker.refused(item);
+    }
+    match file.strategies.as_slice() {
+        [] => {
+            if findings.is_empty() {
+                let end = Span::new(source.len(), source.len());
+                checker.report(
+                    Diagnostic::new("E0101", end, "expected a strategy, found none")
+                        .help("write `strategy NAME version 1 { … }`"),
+                );
+            }
+        }
+        [strategy, more @ ..] => {
+            checker.strategy(strategy);
+            for other in more {
+                checker.unsupported("a second strategy in one file", other.name.span);
+            }
+        }
+    }
+    findings.append(&mut checker.findings);
+    let has_errors = |items: &[Diagnostic]| items.iter().any(|d| d.severity() == Severity::Error);
+    if has_errors(&findings) {
+        return Err(Diagnostics::new(file_name, source, findings));
+    }
+    if let Err(error) = checker.program.validate(&checker.manifest) {
+        let span = file.strategies.first().map_or(Span::default(), |s| s.name.span);
+        findings.push(
+            Diagnostic::new("E0501", span, format!("the strategy is outside the engine's bounds: {error}"))
+                .help("make it smaller"),
+        );
+        return Err(Diagnostics::new(file_name, source, findings));
+    }
+    let report = StaticReport::new(&checker);
+    for strategy in &file.strategies {
+        for member in &strategy.members {
+            if let ast::Member::Budget(budget) = member {
+                checker.budget(budget, &report.entries);
+            }
+        }
+    }
+    findings.append(&mut checker.findings);
+    if has_errors(&findings) {
+        return Err(Diagnostics::new(file_name, source, findings));
+    }
+    let mut chain = Chain::default();
+    chain.word(EDITION);
+    chain.bytes(source.as_bytes());
+    let source_hash = chain.0;
+    let mut manifest = checker.manifest;
+    manifest.hash = source_hash;
+    let warnings = Diagnostics::new(file_name, source, findings);
+    Ok(Compiled { program: checker.program, manifest, report, source_hash, warnings })
+}

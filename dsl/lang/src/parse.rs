@@ -1,0 +1,260 @@
+//! Source text to tree. The scan splits the text into members, the grammar reads each by itself: several errors per file,
+//! and each stays in its member.
+mod expr;
+mod member;
+mod message;
+
+use crate::ast::{File, Member, Mode, ModeItem, Name, Strategy, Unsupported};
+use crate::diagnostic::Diagnostic;
+use crate::scan::{Chunk, Level, Scan};
+use crate::span::Span;
+use pest::Parser;
+use pest::iterators::Pair;
+use std::num::NonZeroUsize;
+
+/// The grammar. `Rule::file` accepts a whole file; the parser uses the `only_*` rules member by member.
+#[derive(pest_derive::Parser)]
+#[grammar = "strat.pest"]
+pub struct Grammar;
+
+/// Grammar rules entered while one member is read. A member of 4,000 words needs about a tenth.
+const CALL_LIMIT: usize = 10_000_000;
+/// Members of one file, modes' included.
+const MAX_MEMBERS: usize = 4_096;
+/// `if` words in one member; each may nest.
+const MAX_IFS: usize = 64;
+/// Height of one expression tree, so that every later walk may recurse.
+pub(crate) const MAX_EXPR_DEPTH: u32 = 128;
+
+/// Reads a whole file. The tree holds what could be read; the findings say what could not.
+pub fn parse(source: &str) -> (File, Vec<Diagnostic>) {
+    let mut parser = FileParser { scan: Scan::new(source), findings: Vec::new(), members_count: 0 };
+    let mut file = File::default();
+    if !parser.scan.hopeless {
+        pest::set_call_limit(NonZeroUsize::new(CALL_LIMIT));
+        parser.file(&mut file);
+    }
+    let mut findings = parser.findings;
+    findings.append(&mut parser.scan.findings);
+    (file, findings)
+}
+
+struct FileParser<'a> {
+    scan: Scan<'a>,
+    findings: Vec<Diagnostic>,
+    members_count: usize,
+}
+
+/// What the tree builders share: where the chunk begins in the file, and what they find wrong.
+pub(crate) struct Builder<'f> {
+    pub base: usize,
+    pub findings: &'f mut Vec<Diagnostic>,
+    /// Expressions being built around the current one.
+    pub nesting: u32,
+}
+
+impl Builder<'_> {
+    pub fn span(&self, pair: &Pair<'_, Rule>) -> Span {
+        // pest's span includes blanks that a repetition skipped before it gave up.
+        let text = pair.as_str();
+        let start = self.base + pair.as_span().start();
+        Span::new(start, start + text.trim_end().len())
+    }
+
+    pub fn name(&self, pair: &Pair<'_, Rule>) -> Name {
+        Name { text: pair.as_str().to_string(), span: self.span(pair) }
+    }
+
+    /// A whole number as the grammar reads it; larger than 64 bits is reported once and counts as 0.
+    pub fn int(&mut self, pair: &Pair<'_, Rule>) -> u64 {
+        pair.as_str().parse().unwrap_or_else(|_| {
+            let message = format!("expected a whole number below 2^64, found `{}`", pair.as_str());
+            let span = self.span(pair);
+            self.findings.push(Diagnostic::new("E0208", span, message).help("write a smaller number"));
+            0
+        })
+    }
+}
+
+impl FileParser<'_> {
+    fn file(&mut self, file: &mut File) {
+        let end = self.scan.tokens.len();
+        for chunk in self.scan.split(0, end, Level::File) {
+            let first = self.scan.first_word(chunk);
+            match self.scan.text(first) {
+                "edition" => {
+                    self.leaf(chunk, Rule::only_edition, |b, pair| {
+                        let int = inner(pair, Rule::int);
+                        file.edition = int.map(|p| (b.int(&p), b.span(&p)));
+                    });
+                }
+                "use" => {
+                    self.leaf(chunk, Rule::only_use, |b, pair| file.uses.extend(member::use_decl(b, pair)));
+                }
+                "strategy" => {
+                    if let Some(strategy) = self.strategy(chunk) {
+                        file.strategies.push(strategy);
+                    }
+                }
+                word @ ("indicator" | "fn" | "test") => {
+                    let what = match word {
+                        "indicator" => "`indicator`",
+                        "fn" => "`fn`",
+                        _ => "`test` in a strategy file",
+                    };
+                    let span = self.scan.tokens[first].span;
+                    self.leaf(chunk, Rule::only_item, |b, pair| {
+                        let name = member::item_name(b, pair);
+                        file.unsupported.push(Unsupported { what, name, span });
+                    });
+                }
+                _ => {
+                    let span = self.scan.tokens.get(first).map_or(self.scan.span_of(chunk), |t| t.span);
+                    let found = self.scan.text(first);
+                    if !self.scan.reported_in(self.scan.span_of(chunk)) {
+                        self.findings.push(
+                            Diagnostic::new(
+                                "E0101",
+                                span,
+                                format!("expected `edition`, `use` or `strategy`, found `{found}`"),
+                            )
+                            .help("a file holds `strategy NAME version 1 { … }`"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn strategy(&mut self, chunk: Chunk) -> Option<Strategy> {
+        let (body_from, body_to) = self.head_and_body(chunk, "strategy")?;
+        let mut head = None;
+        let head_chunk = Chunk { from: chunk.from, to: body_from };
+        self.leaf(head_chunk, Rule::only_strategy, |b, pair| head = member::strategy_head(b, pair));
+        let (name, version, version_span) = head?;
+        let mut members = Vec::new();
+        for chunk in self.scan.split(body_from + 1, body_to, Level::Strategy) {
+            if self.too_many(chunk) {
+                break;
+            }
+            members.extend(self.member(chunk));
+        }
+        Some(Strategy { name, version, version_span, members, span: self.scan.span_of(chunk) })
+    }
+
+    fn member(&mut self, chunk: Chunk) -> Option<Member> {
+        let mut member = None;
+        match self.scan.text(self.scan.first_word(chunk)) {
+            "mode" => member = self.mode(chunk).map(Member::Mode),
+            "risk" => {
+                let (body_from, body_to) = self.head_and_body(chunk, "risk")?;
+                if body_from != self.scan.first_word(chunk) + 1 {
+                    let span = self.scan.tokens[self.scan.first_word(chunk) + 1].span;
+                    self.findings.push(
+                        Diagnostic::new("E0101", span, "expected `{` after `risk`").help("write `risk { limit … }`"),
+                    );
+                }
+                let mut limits = Vec::new();
+                for chunk in self.scan.split(body_from + 1, body_to, Level::Risk) {
+                    if self.too_many(chunk) {
+                        break;
+                    }
+                    self.leaf(chunk, Rule::only_limit, |b, pair| limits.extend(member::limit(b, pair)));
+                }
+                member = Some(Member::Risk(limits));
+            }
+            _ => {
+                self.leaf(chunk, Rule::only_member, |b, pair| member = member::member(b, pair));
+            }
+        }
+        member
+    }
+
+    fn mode(&mut self, chunk: Chunk) -> Option<Mode> {
+        let (body_from, body_to) = self.head_and_body(chunk, "mode")?;
+        let mut mode = None;
+        let head_chunk = Chunk { from: chunk.from, to: body_from };
+        self.leaf(head_chunk, Rule::only_mode, |b, pair| mode = member::mode_head(b, pair));
+        let mut mode = mode?;
+        mode.span = self.scan.span_of(head_chunk);
+        for chunk in self.scan.split(body_from + 1, body_to, Level::Mode) {
+            if self.too_many(chunk) {
+                break;
+            }
+            let mut item: Option<ModeItem> = None;
+            self.leaf(chunk, Rule::only_in_mode, |b, pair| item = member::mode_item(b, pair));
+            mode.body.extend(item);
+        }
+        Some(mode)
+    }
+
+    /// Indices of the `{` of a member and of what ends its body; reports a missing `{` and words behind the `}`.
+    fn head_and_body(&mut self, chunk: Chunk, what: &str) -> Option<(usize, usize)> {
+        let Some((open, close)) = self.scan.braces(chunk) else {
+            let span = self.scan.span_of(chunk);
+            if !self.scan.reported_in(span) {
+                let end = Span { start: span.end, end: span.end };
+                self.findings.push(
+                    Diagnostic::new("E0101", end, format!("expected `{{`, found the end of the {what}"))
+                        .help(format!("write the body of the {what} between `{{` and `}}`")),
+                );
+            }
+            return None;
+        };
+        let behind = (close + 1..chunk.to).find(|&at| self.scan.text(at) != ";");
+        if let Some(at) = behind
+            && !self.scan.reported_in(self.scan.span_of(Chunk { from: at, to: chunk.to }))
+        {
+            let (found, span) = (self.scan.text(at), self.scan.tokens[at].span);
+            self.findings.push(
+                Diagnostic::new("E0101", span, format!("expected a member, found `{found}`"))
+                    .label(format!("the {what} before it has ended"))
+                    .help(member::starters_help()),
+            );
+        }
+        Some((open, close))
+    }
+
+    fn too_many(&mut self, chunk: Chunk) -> bool {
+        self.members_count += 1;
+        if self.members_count == MAX_MEMBERS + 1 {
+            let span = self.scan.tokens[chunk.from].span;
+            self.findings.push(
+                Diagnostic::new("E0109", span, format!("more than {MAX_MEMBERS} members in one file"))
+                    .help("split the strategy"),
+            );
+        }
+        self.members_count > MAX_MEMBERS
+    }
+
+    /// Runs the grammar over one chunk and hands the tree to `build`; a syntax error is reported instead.
+    fn leaf(&mut self, chunk: Chunk, entry: Rule, build: impl FnOnce(&mut Builder<'_>, Pair<'_, Rule>)) {
+        let span = self.scan.span_of(chunk);
+        if self.scan.reported_in(span) || chunk.from >= chunk.to {
+            return;
+        }
+        let ifs = (chunk.from..chunk.to).filter(|&at| self.scan.text(at) == "if").nth(MAX_IFS);
+        if let Some(at) = ifs {
+            let span = self.scan.tokens[at].span;
+            self.findings.push(
+                Diagnostic::new("E0106", span, format!("more than {MAX_IFS} `if` in one member"))
+                    .help("name the inner parts with `let`"),
+            );
+            return;
+        }
+        match Grammar::parse(entry, span.text(self.scan.source)) {
+            Ok(mut pairs) => {
+                let mut builder = Builder { base: span.start as usize, findings: &mut self.findings, nesting: 0 };
+                if let Some(pair) = pairs.next() {
+                    build(&mut builder, pair);
+                }
+            }
+            Err(error) => self.findings.push(message::syntax_error(&self.scan, chunk, &error)),
+        }
+    }
+}
+
+/// The first pair of `wanted` directly inside `pair`.
+pub(crate) fn inner<'i>(pair: Pair<'i, Rule>, wanted: Rule) -> Option<Pair<'i, Rule>> {
+    pair.into_inner().find(|p| p.as_rule() == wanted)
+}
