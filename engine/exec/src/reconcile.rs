@@ -66,11 +66,19 @@ pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mu
             target_order(sink, target, [buy_px, sell_px], tries, view, config, slot, plan);
         }
     }
+    if view.now < slot.cancel_not_before {
+        let before = plan.actions.len();
+        plan.actions.retain(|action| !matches!(action, Action::Cancel { .. }));
+        if plan.actions.len() != before {
+            plan.wake_at(slot.cancel_not_before);
+        }
+    }
     if session_down {
         // Every live order of a lost session is unknown; asking is for the reconciliation when it is back.
         plan.actions.clear();
         plan.holds.clear();
         plan.hold(0, Reason::SessionDown);
+        plan.wake = None;
     }
 }
 

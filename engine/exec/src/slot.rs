@@ -80,6 +80,8 @@ pub struct Slot {
     pub(crate) next_try: TimeNs,
     /// A leg whose order was refused opens nothing before this.
     pub(crate) leg_not_before: [TimeNs; MAX_LEGS],
+    /// No cancel is asked for before this.
+    pub(crate) cancel_not_before: TimeNs,
     held: [u16; MAX_LEGS],
 }
 
@@ -90,6 +92,7 @@ impl Default for Slot {
             tries_used: 0,
             next_try: TimeNs::MIN,
             leg_not_before: [TimeNs::MIN; MAX_LEGS],
+            cancel_not_before: TimeNs::MIN,
             held: [0; MAX_LEGS],
         }
     }
@@ -120,6 +123,13 @@ impl Slot {
         self.next_try = self.next_try.max(until);
     }
 
+    /// A cancel or replace request came to nothing: the answer to it may be on its way, so the next one waits.
+    #[inline]
+    pub fn on_request_refused(&mut self, leg_tag: u16, now: TimeNs, backoff: DurationNs) {
+        self.on_refused(leg_tag, now, backoff);
+        self.cancel_not_before = now.saturating_add(backoff);
+    }
+
     /// True when the reason of a leg differs from the one noted last; the caller writes the note.
     #[inline]
     pub fn note_hold(&mut self, leg: u16, reason: u16) -> bool {
@@ -147,6 +157,7 @@ impl Slot {
     pub fn digest(&self, chain: &mut Chain) {
         chain.word(u64::from(self.owner) | u64::from(self.tries_used) << 16);
         chain.word(self.next_try.0 as u64);
+        chain.word(self.cancel_not_before.0 as u64);
         for (at, held) in self.leg_not_before.iter().zip(self.held) {
             chain.word(at.0 as u64 ^ u64::from(held));
         }

@@ -52,7 +52,6 @@ impl Working {
     /// A cancel may be asked for now.
     #[inline]
     pub fn can_cancel(&self) -> bool {
-        !self.cancel_requested
-            && matches!(self.status, WorkingStatus::PendingNew | WorkingStatus::Live | WorkingStatus::Unknown)
+        !self.cancel_requested && self.status != WorkingStatus::PendingCancel
     }
 }

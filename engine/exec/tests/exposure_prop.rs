@@ -116,9 +116,9 @@ impl World {
                     (order.seen.px, order.total) = (Price(px), total.max(order.seen.cum.0));
                     order.seen.status = WorkingStatus::Live;
                 }
-                WorkingStatus::PendingCancel => order.total = order.seen.cum.0,
-                WorkingStatus::Unknown if rng.below(2) == 0 => order.total = order.seen.cum.0,
-                _ if !order.seen.resting => order.total = order.seen.cum.0,
+                WorkingStatus::PendingCancel => (order.total, order.asked) = (order.seen.cum.0, None),
+                WorkingStatus::Unknown if rng.below(2) == 0 => (order.total, order.asked) = (order.seen.cum.0, None),
+                _ if !order.seen.resting => (order.total, order.asked) = (order.seen.cum.0, None),
                 _ => (order.seen.status, order.seen.cancel_requested) = (WorkingStatus::Live, false),
             },
             6 => match order.seen.status {

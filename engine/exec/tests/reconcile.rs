@@ -257,6 +257,18 @@ fn a_refused_leg_waits_before_it_tries_again() {
 }
 
 #[test]
+fn a_refused_cancel_is_asked_again_only_after_the_backoff() {
+    let mut b = Bench::new();
+    let live = [order(7, Side::Buy, PX, 4, WorkingStatus::Live)];
+    b.slot.on_request_refused(0, TimeNs(b.now), b.config.backoff);
+    let nothing = Want::Nothing { reason: Reason::Withdrawn };
+    assert_eq!(b.run(nothing, &live).0, []);
+    assert_eq!(b.plan.wake, Some(TimeNs(1_050_000_000)));
+    b.now += 50_000_000;
+    assert_eq!(b.run(nothing, &live).0.len(), 1);
+}
+
+#[test]
 fn desires_become_steps_and_lots_passively_and_minimums_are_no_errors() {
     use tercel_event::{Desires, LegSpec, QuoteWith, SinkSpec, Via};
     let i = instrument();

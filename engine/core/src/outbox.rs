@@ -1,0 +1,131 @@
+//! What one `step` caused, in order: commands, notes, the state hash. Each becomes a derived frame of its cause.
+use tercel_event::{Command, FrameFlags, FrameKind, Note, StateHash, write_frame};
+use tercel_types::SourceId;
+
+/// One consequence of a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Derived {
+    Command(Command),
+    Note(Note),
+    StateHash(StateHash),
+}
+
+impl Derived {
+    pub fn kind(&self) -> FrameKind {
+        match self {
+            Self::Command(_) => FrameKind::Command,
+            Self::Note(_) => FrameKind::Note,
+            Self::StateHash(_) => FrameKind::StateHash,
+        }
+    }
+
+    /// Bytes of the frame, unpadded.
+    #[inline]
+    pub fn frame_len(&self) -> usize {
+        tercel_event::HEADER_LEN
+            + match self {
+                Self::Command(_) => size_of::<Command>(),
+                Self::Note(_) => size_of::<Note>(),
+                Self::StateHash(_) => size_of::<StateHash>(),
+            }
+    }
+
+    /// Writes the frame, `index` among the derived frames of its cause; `None` when `out` is too small.
+    #[inline]
+    pub fn write(&self, out: &mut [u8], index: u64) -> Option<usize> {
+        let (src, flags) = (tercel_event::sources::CORE, FrameFlags::DERIVED);
+        match self {
+            Self::Command(body) => write_frame(out, src, index, flags, body, &[]),
+            Self::Note(body) => write_frame(out, src, index, flags, body, &[]),
+            Self::StateHash(body) => write_frame(out, src, index, flags, body, &[]),
+        }
+    }
+}
+
+/// Preallocated; cleared at the start of each `step`.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    items: Vec<Derived>,
+    commands_count: u16,
+}
+
+impl Outbox {
+    pub fn with_capacity(items: usize) -> Self {
+        Self { items: Vec::with_capacity(items), commands_count: 0 }
+    }
+
+    #[inline]
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.commands_count = 0;
+    }
+
+    #[inline]
+    pub fn items(&self) -> &[Derived] {
+        &self.items
+    }
+
+    #[inline]
+    pub fn commands(&self) -> impl Iterator<Item = &Command> {
+        self.items.iter().filter_map(|item| match item {
+            Derived::Command(command) => Some(command),
+            _ => None,
+        })
+    }
+
+    /// Adds a command and gives it its index within the frame.
+    #[inline]
+    pub(crate) fn push_command(&mut self, command: &mut Command) {
+        command.index = self.commands_count;
+        self.commands_count = self.commands_count.saturating_add(1);
+        self.items.push(Derived::Command(*command));
+    }
+
+    #[inline]
+    pub(crate) fn push_note(&mut self, note: Note) {
+        self.items.push(Derived::Note(note));
+    }
+
+    #[inline]
+    pub(crate) fn push_hash(&mut self, hash: StateHash) {
+        self.items.push(Derived::StateHash(hash));
+    }
+}
+
+/// Commands of one or several frames on their way to the gateways. Preallocated; the caller drains and clears it.
+#[derive(Clone, Debug, Default)]
+pub struct CommandBatch {
+    commands: Vec<Command>,
+}
+
+impl CommandBatch {
+    pub fn with_capacity(commands: usize) -> Self {
+        Self { commands: Vec::with_capacity(commands) }
+    }
+
+    #[inline]
+    pub fn as_slice(&self) -> &[Command] {
+        &self.commands
+    }
+
+    #[inline]
+    pub fn clear(&mut self) {
+        self.commands.clear();
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Commands for one gateway, in order.
+    #[inline]
+    pub fn for_dest(&self, dest: SourceId) -> impl Iterator<Item = &Command> {
+        self.commands.iter().filter(move |command| command.dest == dest)
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+}

@@ -1,0 +1,68 @@
+//! The start gate (control C33): no new order on a session until it is logged on, its peer's messages are complete, a mass
+//! status has been answered and no order of it is unknown.
+//!
+//!   Closed ──LoggedOn──▶ Asked ──MassStatusEnd──▶ Resolving ──nothing unknown──▶ Open
+//!     ▲                    └────────────── Disconnected, LoggedOut, EpochStart ──────┘
+use tercel_event::{Chain, Reason};
+use tercel_types::{AccountId, ClOrdId, SourceId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The session is down, or has not been up in this epoch.
+    Closed,
+    /// A mass status request is on its way.
+    Asked,
+    /// Everything open has been reported; orders that were not are asked about one by one.
+    Resolving,
+    Open,
+}
+
+/// One order session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub src: SourceId,
+    pub account: AccountId,
+    pub gate: Gate,
+    /// Messages of the peer are missing and asked for again.
+    pub gap: bool,
+    /// Id of the mass status request that the gate waits for.
+    pub request: ClOrdId,
+    pub tries: u32,
+}
+
+impl Session {
+    pub fn new(src: SourceId, account: AccountId) -> Self {
+        Self { src, account, gate: Gate::Closed, gap: false, request: ClOrdId::NONE, tries: 0 }
+    }
+
+    #[inline]
+    pub fn is_up(&self) -> bool {
+        self.gate != Gate::Closed
+    }
+
+    /// Positions and orders of the session are what the venue has.
+    #[inline]
+    pub fn is_reconciled(&self) -> bool {
+        self.gate == Gate::Open
+    }
+
+    /// What the reconciler may do.
+    #[inline]
+    pub fn verdict(&self) -> Result<(), Reason> {
+        match self.gate {
+            Gate::Closed => Err(Reason::SessionDown),
+            Gate::Asked | Gate::Resolving => Err(Reason::NotReconciled),
+            Gate::Open if self.gap => Err(Reason::NotReconciled),
+            Gate::Open => Ok(()),
+        }
+    }
+
+    pub fn close(&mut self) {
+        *self = Self::new(self.src, self.account);
+    }
+
+    pub fn digest(&self, chain: &mut Chain) {
+        chain.word(self.gate as u64 | u64::from(self.gap) << 8 | u64::from(self.tries) << 16);
+        chain.word(self.request.0);
+    }
+}
