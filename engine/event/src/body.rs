@@ -515,6 +515,8 @@ codes! {
         NeverStored = 6,
         /// The command cannot be expressed on this session.
         Unsupported = 7,
+        /// The gateway's table of open orders is full.
+        Capacity = 8,
     }
 
     /// What happened to an order session.

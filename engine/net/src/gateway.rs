@@ -42,6 +42,11 @@ pub trait GatewayIo {
     /// Closes the connection after what was sent.
     fn close(&mut self);
 
+    /// The kill word, read by the machine before every order write; a shell without one never kills.
+    fn killed(&self) -> bool {
+        false
+    }
+
     /// A named instant at which a death test may kill the process. Does nothing in production.
     fn crash_point(&mut self, _point: &'static str) {}
 }

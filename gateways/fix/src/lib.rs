@@ -7,13 +7,15 @@
 pub mod framing;
 pub mod message;
 pub mod number;
+pub mod order;
 pub mod session;
-mod stamp;
+pub mod stamp;
 pub mod store;
 pub mod tag;
-mod writer;
+pub mod writer;
 
 pub use message::{Field, Garbled, Header, Index, Message, SOH, checksum};
+pub use order::{Fate, InboundTrail, OrderGateway, OrderGatewayConfig};
 pub use session::{Application, Inbound, Role, Session, SessionConfig, Verdict, Wire};
 pub use stamp::{STAMP_LEN, StampCache, parse_stamp};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
