@@ -1,0 +1,180 @@
+//! Operators without state.
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::{self, InstBuilder};
+use tercel_graph::{Cmp, NodeId, Op, Ty};
+
+use super::Emit;
+use crate::planted::Planted;
+
+fn float_cc(cmp: Cmp) -> FloatCC {
+    match cmp {
+        Cmp::Lt => FloatCC::LessThan,
+        Cmp::Le => FloatCC::LessThanOrEqual,
+        Cmp::Gt => FloatCC::GreaterThan,
+        Cmp::Ge => FloatCC::GreaterThanOrEqual,
+        Cmp::Eq => FloatCC::Equal,
+        Cmp::Ne => FloatCC::NotEqual,
+    }
+}
+
+pub(super) fn int_cc(cmp: Cmp) -> IntCC {
+    match cmp {
+        Cmp::Lt => IntCC::SignedLessThan,
+        Cmp::Le => IntCC::SignedLessThanOrEqual,
+        Cmp::Gt => IntCC::SignedGreaterThan,
+        Cmp::Ge => IntCC::SignedGreaterThanOrEqual,
+        Cmp::Eq => IntCC::Equal,
+        Cmp::Ne => IntCC::NotEqual,
+    }
+}
+
+impl Emit<'_, '_> {
+    pub(super) fn pure(&mut self, op: Op, ids: &[NodeId], [x, y, z, _]: [ir::Value; 4]) -> ir::Value {
+        let tys = |idx: usize| self.src.program.ty(ids[idx]);
+        match op {
+            Op::Neg => {
+                let negated = self.b.ins().fneg(x);
+                if self.planted(Planted::NegNotCanonical) {
+                    return negated;
+                }
+                let present = self.present(x, Ty::F64);
+                self.or_absent(present, negated, Ty::F64)
+            }
+            // The canonical absent value has no sign bit, and rounding keeps the bits of a quiet NaN.
+            Op::Abs => self.b.ins().fabs(x),
+            Op::Floor => self.b.ins().floor(x),
+            Op::Ceil => self.b.ins().ceil(x),
+            Op::Round => self.b.ins().nearest(x),
+            Op::Sqrt => {
+                let root = self.b.ins().sqrt(x);
+                self.finite(root)
+            }
+            Op::Ln => self.call(self.callees.ln, x),
+            Op::Exp => self.call(self.callees.exp, x),
+            Op::CheckInt => {
+                let floor = self.b.ins().floor(x);
+                let whole = self.b.ins().fcmp(FloatCC::Equal, floor, x);
+                let size = self.b.ins().fabs(x);
+                let max = self.number((1u64 << 53) as f64);
+                let exact = self.b.ins().fcmp(FloatCC::LessThanOrEqual, size, max);
+                let fits = self.b.ins().band(whole, exact);
+                self.or_absent(fits, x, Ty::F64)
+            }
+            Op::Add => {
+                let sum = self.b.ins().fadd(x, y);
+                self.finite(sum)
+            }
+            Op::Sub => {
+                let difference = self.b.ins().fsub(x, y);
+                self.finite(difference)
+            }
+            Op::Mul => {
+                let product = self.b.ins().fmul(x, y);
+                if self.planted(Planted::MulInfinite) { product } else { self.finite(product) }
+            }
+            Op::Div => {
+                let quotient = self.b.ins().fdiv(x, y);
+                self.finite(quotient)
+            }
+            Op::PowI(n) => self.power(x, n),
+            Op::Min | Op::Max => {
+                let cc = if op == Op::Min { FloatCC::LessThan } else { FloatCC::GreaterThan };
+                let takes_y = if self.planted(Planted::MinSwapped) {
+                    self.b.ins().fcmp(cc, x, y)
+                } else {
+                    self.b.ins().fcmp(cc, y, x)
+                };
+                let chosen = self.b.ins().select(takes_y, y, x);
+                let both = self.both(x, y);
+                self.or_absent(both, chosen, Ty::F64)
+            }
+            Op::Clamp => self.clamp(x, y, z),
+            Op::Cmp(cmp) if tys(0) == Ty::Time => {
+                let holds = self.b.ins().icmp(int_cc(cmp), x, y);
+                let holds = self.truth(holds);
+                let (a, b) = (self.present(x, Ty::Time), self.present(y, Ty::Time));
+                let both = self.b.ins().band(a, b);
+                self.or_absent(both, holds, Ty::Bool)
+            }
+            Op::Cmp(cmp) => {
+                let holds = self.b.ins().fcmp(float_cc(cmp), x, y);
+                let holds = self.truth(holds);
+                let both = self.both(x, y);
+                self.or_absent(both, holds, Ty::Bool)
+            }
+            Op::Not => {
+                let top = self.int(2);
+                self.b.ins().isub(top, x)
+            }
+            Op::And => self.b.ins().umin(x, y),
+            Op::Or if self.planted(Planted::OrNotKleene) => {
+                let most = self.b.ins().umax(x, y);
+                let (a, b) = (self.present(x, Ty::Bool), self.present(y, Ty::Bool));
+                let both = self.b.ins().band(a, b);
+                self.or_absent(both, most, Ty::Bool)
+            }
+            Op::Or => self.b.ins().umax(x, y),
+            Op::If => {
+                let ty = tys(1);
+                let is_false = self.b.ins().icmp_imm_s(IntCC::Equal, x, 0);
+                let otherwise = self.or_absent(is_false, z, ty);
+                let is_true = self.b.ins().icmp_imm_s(IntCC::Equal, x, 2);
+                self.b.ins().select(is_true, y, otherwise)
+            }
+            Op::Coalesce => {
+                let present = self.present(x, tys(0));
+                self.b.ins().select(present, x, y)
+            }
+            Op::Present => {
+                let present = self.present(x, tys(0));
+                self.truth(present)
+            }
+            Op::TimeAdd => self.time_add(x, y),
+            Op::TimeSub => {
+                let span = self.b.ins().isub(x, y);
+                let span = self.seconds(span);
+                let (a, b) = (self.present(x, Ty::Time), self.present(y, Ty::Time));
+                let both = self.b.ins().band(a, b);
+                self.or_absent(both, span, Ty::F64)
+            }
+            _ => unreachable!("`{}` is lowered elsewhere", op.name()),
+        }
+    }
+
+    fn call(&mut self, function: ir::FuncRef, x: ir::Value) -> ir::Value {
+        let call = self.b.ins().call(function, &[x]);
+        let result = self.b.inst_results(call)[0];
+        self.finite(result)
+    }
+
+    fn clamp(&mut self, x: ir::Value, lo: ir::Value, hi: ir::Value) -> ir::Value {
+        let above = self.b.ins().fcmp(FloatCC::LessThan, hi, x);
+        let capped = self.b.ins().select(above, hi, x);
+        let below = self.b.ins().fcmp(FloatCC::LessThan, x, lo);
+        let clamped = self.b.ins().select(below, lo, capped);
+        // `lo <= hi` is false when either is absent.
+        let in_order = self.b.ins().fcmp(FloatCC::LessThanOrEqual, lo, hi);
+        let present = self.present(x, Ty::F64);
+        let fits = self.b.ins().band(in_order, present);
+        self.or_absent(fits, clamped, Ty::F64)
+    }
+
+    fn power(&mut self, x: ir::Value, n: i32) -> ir::Value {
+        let one = self.number(1.0);
+        let Some(top) = n.unsigned_abs().checked_ilog2() else {
+            let present = self.present(x, Ty::F64);
+            return self.or_absent(present, one, Ty::F64);
+        };
+        let mut power = x;
+        for bit in (0..top).rev() {
+            power = self.b.ins().fmul(power, power);
+            if n.unsigned_abs() >> bit & 1 == 1 {
+                power = self.b.ins().fmul(power, x);
+            }
+        }
+        if n < 0 {
+            power = self.b.ins().fdiv(one, power);
+        }
+        self.finite(power)
+    }
+}

@@ -1,0 +1,49 @@
+//! Defects that the proof plants in the lowering, one at a time, to show that it would see them. Production code never
+//! sets one: outside the tests of this crate there is no way to.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code, reason = "constructed by the proof only"))]
+pub(crate) enum Planted {
+    /// `min` compares its operands the other way round.
+    MinSwapped,
+    /// A negated absent value keeps its sign bit.
+    NegNotCanonical,
+    /// An overflowing product stays infinite.
+    MulInfinite,
+    /// `absent or true` is absent.
+    OrNotKleene,
+    /// An absent operand clears the memory of a cross.
+    CrossForgetsOnAbsent,
+    /// A window keeps one pane too few.
+    PaneOffByOne,
+    /// Panes are added newest first.
+    PanesNewestFirst,
+    /// `elapsed > d` fires one nanosecond early.
+    DeadlineEarly,
+    /// A signal lives one nanosecond too long.
+    ExpiryLate,
+    /// `x[k]` does not record a hole.
+    HistorySkipsHoles,
+    /// A difference spans a gap.
+    VarianceSpansGap,
+    /// A static node is not evaluated again after a parameter change.
+    StaleParam,
+}
+
+impl Planted {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 12] = [
+        Self::MinSwapped,
+        Self::NegNotCanonical,
+        Self::MulInfinite,
+        Self::OrNotKleene,
+        Self::CrossForgetsOnAbsent,
+        Self::PaneOffByOne,
+        Self::PanesNewestFirst,
+        Self::DeadlineEarly,
+        Self::ExpiryLate,
+        Self::HistorySkipsHoles,
+        Self::VarianceSpansGap,
+        Self::StaleParam,
+    ];
+}

@@ -1,0 +1,255 @@
+//! Rules, modes and sinks as tables over the slab: what happens to the values that the machine code left there.
+use tercel_event::{Control, Manifest, NO_OWNER};
+use tercel_graph::{ABSENT_BITS, ABSENT_TIME, Action, Event, NodeId, Program, Trigger, Ty, Value};
+
+use crate::layout::{ENTRY, Layout, MODE, NOW};
+
+/// `Bool` words.
+const FALSE: u64 = 0;
+const TRUE: u64 = 2;
+
+/// A word of the slab that is absent when it has this value.
+#[derive(Clone, Copy)]
+struct Operand {
+    word: usize,
+    absent: u64,
+}
+
+enum When {
+    Condition(usize),
+    Clocks(u64, Option<usize>),
+    Pulse(usize, Option<usize>),
+}
+
+enum Effect {
+    /// Words to freeze, in the order of the mode's values.
+    Go(u16, Box<[usize]>),
+    /// State variable, and the word of its next value.
+    Next(u16, usize),
+    Clear(u16),
+    Stop(Control),
+}
+
+struct Rule {
+    when: When,
+    needs: Box<[Operand]>,
+    effects: Box<[Effect]>,
+}
+
+/// A mode, or the one a program without modes is always in.
+struct Mode {
+    /// Its rules, then the strategy's.
+    rules: Box<[u16]>,
+    own_rules: Box<[u16]>,
+    /// Its sinks, then the strategy's.
+    sinks: Box<[u16]>,
+    first_value: usize,
+    /// Its values while it is not active.
+    absent: Box<[u64]>,
+}
+
+struct Sink {
+    instrument: usize,
+    guard: Option<usize>,
+    /// Slot of the desired state, and the word written to it.
+    outputs: Box<[(usize, usize)]>,
+}
+
+/// Everything that follows the evaluation of a round. Allocates in `new` alone.
+pub(crate) struct Tables {
+    rules: Box<[Rule]>,
+    modes: Box<[Mode]>,
+    sinks: Box<[Sink]>,
+    limits: Box<[(usize, usize)]>,
+    /// First word of the state variables, and what each is when absent.
+    states: usize,
+    state_absent: Box<[u64]>,
+    /// Per rule: the last present value of a `when` condition.
+    pub edges: Box<[bool]>,
+    /// Per rule: how often it fired, and how often an absent operand kept it from firing.
+    pub fired: Box<[u64]>,
+    pub blocked: Box<[u64]>,
+    next: Box<[Option<u64>]>,
+    /// The winning `go`: its rule and its place among the effects.
+    go: Option<(u16, u16)>,
+    stop: Option<Control>,
+}
+
+fn absent(ty: Ty) -> u64 {
+    match ty {
+        Ty::F64 => ABSENT_BITS,
+        Ty::Bool => Value::Bool(None).word(),
+        Ty::Time => ABSENT_TIME as u64,
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(program: &Program, manifest: &Manifest, layout: &Layout) -> Self {
+        let word = |node: NodeId| layout.value[node.idx()].expect("`Layout` keeps every node that the tables read");
+        let rules = program.rules.iter().map(|rule| Rule {
+            when: match &rule.trigger {
+                Trigger::When(condition) => When::Condition(word(*condition)),
+                Trigger::On { event: Event::Clocks(clocks), guard } => When::Clocks(clocks.0, guard.map(word)),
+                Trigger::On { event: Event::Pulse(pulse), guard } => When::Pulse(word(*pulse), guard.map(word)),
+            },
+            needs: rule
+                .actions
+                .iter()
+                .flat_map(needs)
+                .map(|n| Operand { word: word(n), absent: absent(program.ty(n)) })
+                .collect(),
+            effects: rule.actions.iter().filter_map(|action| effect(action, word)).collect(),
+        });
+        let sinks = program.sinks.iter().zip(&manifest.sinks).map(|(sink, spec)| Sink {
+            instrument: spec.instrument().into(),
+            guard: sink.guard.map(word),
+            outputs: sink.outputs.iter().map(|(slot, node)| (*slot, word(*node))).collect(),
+        });
+        // Indices of the parts of one scope, in textual order; `validate` keeps them within u16.
+        let rules_of = |scope: Option<u16>| indices(program.rules.iter().map(move |r| r.mode == scope));
+        let sinks_of = |scope: Option<u16>| indices(program.sinks.iter().map(move |s| s.mode == scope));
+        let modes = (0..program.modes.len().max(1)).map(|idx| {
+            let scope = Some(idx as u16);
+            let values = program.modes.get(idx).map_or(&[][..], |m| &m.values);
+            Mode {
+                rules: rules_of(scope).chain(rules_of(None)).collect(),
+                own_rules: rules_of(scope).collect(),
+                sinks: sinks_of(scope).chain(sinks_of(None)).collect(),
+                first_value: layout.mode_values.get(idx).copied().unwrap_or(0),
+                absent: values.iter().map(|ty| absent(*ty)).collect(),
+            }
+        });
+        Self {
+            rules: rules.collect(),
+            modes: modes.collect(),
+            sinks: sinks.collect(),
+            limits: program.limits.iter().zip(&manifest.limits).map(|(node, l)| (l.bound_slot, word(*node))).collect(),
+            states: layout.states,
+            state_absent: program.states.iter().map(|s| absent(s.ty)).collect(),
+            edges: vec![true; program.rules.len()].into(),
+            fired: vec![0; program.rules.len()].into(),
+            blocked: vec![0; program.rules.len()].into(),
+            next: vec![None; program.states.len()].into(),
+            go: None,
+            stop: None,
+        }
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.edges.fill(true);
+        self.fired.fill(0);
+        self.blocked.fill(0);
+    }
+
+    /// Rules of the active mode, then the strategy's.
+    pub(crate) fn apply(&mut self, slab: &[u64], ticks: u64) {
+        let mode = &self.modes[slab[MODE] as usize];
+        for &idx in &mode.rules {
+            let at = idx as usize;
+            let rule = &self.rules[at];
+            let guarded = |guard: Option<usize>| guard.is_none_or(|word| slab[word] == TRUE);
+            let triggers = match rule.when {
+                When::Condition(word) => {
+                    let was = self.edges[at];
+                    match slab[word] {
+                        TRUE => self.edges[at] = true,
+                        FALSE => self.edges[at] = false,
+                        _ => {}
+                    }
+                    slab[word] == TRUE && !was
+                }
+                When::Clocks(clocks, guard) => clocks & ticks != 0 && guarded(guard),
+                When::Pulse(pulse, guard) => slab[pulse] == TRUE && guarded(guard),
+            };
+            if !triggers {
+                continue;
+            }
+            if rule.needs.iter().any(|operand| slab[operand.word] == operand.absent) {
+                self.blocked[at] += 1;
+                continue;
+            }
+            self.fired[at] += 1;
+            for (place, effect) in rule.effects.iter().enumerate() {
+                match effect {
+                    Effect::Go(..) => drop(self.go.get_or_insert((idx, place as u16))),
+                    Effect::Next(state, word) => drop(self.next[*state as usize].get_or_insert(slab[*word])),
+                    Effect::Clear(state) => {
+                        let at = *state as usize;
+                        self.next[at].get_or_insert(self.state_absent[at]);
+                    }
+                    Effect::Stop(control) => drop(self.stop.get_or_insert(*control)),
+                }
+            }
+        }
+    }
+
+    /// Takes over what the rules asked for; whether anything changed.
+    pub(crate) fn commit(&mut self, slab: &mut [u64], control: &mut Control) -> bool {
+        let mut changed = false;
+        for (word, next) in slab[self.states..].iter_mut().zip(&mut self.next) {
+            if let Some(next) = next.take() {
+                changed |= *word != next;
+                *word = next;
+            }
+        }
+        if let Some((rule, place)) = self.go.take()
+            && let Effect::Go(to, frozen) = &self.rules[rule as usize].effects[place as usize]
+        {
+            changed = true;
+            let left = &self.modes[slab[MODE] as usize];
+            slab[left.first_value..][..left.absent.len()].copy_from_slice(&left.absent);
+            let entered = &self.modes[*to as usize];
+            frozen.iter().enumerate().for_each(|(idx, word)| slab[entered.first_value + idx] = slab[*word]);
+            slab[MODE] = (*to).into();
+            slab[ENTRY] = slab[NOW];
+            entered.own_rules.iter().for_each(|rule| self.edges[*rule as usize] = false);
+        }
+        if let Some(stop) = self.stop.take() {
+            *control = stop;
+        }
+        changed
+    }
+
+    /// Writes the desired state: values of the owning sinks, and the bounds of the limits.
+    pub(crate) fn write(&self, slab: &[u64], owners: &mut [u16], values: &mut [f64]) {
+        let mut put = |slot: usize, word: usize| {
+            if let Some(value) = values.get_mut(slot) {
+                *value = f64::from_bits(slab[word]);
+            }
+        };
+        for &idx in &self.modes[slab[MODE] as usize].sinks {
+            let sink = &self.sinks[idx as usize];
+            let Some(owner) = owners.get_mut(sink.instrument) else { continue };
+            if *owner == NO_OWNER && sink.guard.is_none_or(|word| slab[word] == TRUE) {
+                *owner = idx;
+                sink.outputs.iter().for_each(|(slot, word)| put(*slot, *word));
+            }
+        }
+        self.limits.iter().for_each(|(slot, word)| put(*slot, *word));
+    }
+}
+
+fn indices(mine: impl Iterator<Item = bool>) -> impl Iterator<Item = u16> {
+    mine.enumerate().filter_map(|(idx, mine)| mine.then_some(idx as u16))
+}
+
+/// Operands whose absence blocks the whole rule.
+fn needs(action: &Action) -> impl Iterator<Item = NodeId> {
+    let nodes: &[NodeId] = match action {
+        Action::Go { args, .. } => args,
+        Action::Next { value, .. } => core::slice::from_ref(value),
+        Action::Clear { .. } | Action::Halt { .. } | Action::Finish { .. } | Action::Note { .. } => &[],
+    };
+    nodes.iter().copied()
+}
+
+fn effect(action: &Action, word: impl Fn(NodeId) -> usize) -> Option<Effect> {
+    match action {
+        Action::Go { mode, args } => Some(Effect::Go(*mode, args.iter().map(|a| word(*a)).collect())),
+        Action::Next { state, value } => Some(Effect::Next(*state, word(*value))),
+        Action::Clear { state } => Some(Effect::Clear(*state)),
+        Action::Halt { message } => Some(Effect::Stop(Control::Halt(*message))),
+        Action::Finish { message } => Some(Effect::Stop(Control::Finish(*message))),
+        Action::Note { .. } => None,
+    }
+}
