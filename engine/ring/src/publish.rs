@@ -57,6 +57,8 @@ pub trait Words {
     fn readers_max(&self) -> usize;
     /// Told before any byte below `limit` is written, so that readers without a cursor can tell torn copies.
     fn announce(&self, _limit: u64) {}
+    /// Told after each publication where the next frame goes.
+    fn published(&self, _position: u64) {}
 }
 
 /// The words that readers without a cursor need besides.
@@ -73,6 +75,12 @@ pub fn announce_limit<W: WatchedWords>(words: &W, limit: u64) {
     words.limit().store(limit, Ordering::Relaxed);
     // ORDERING: the limit is visible before any byte below it is written; pairs with the fence in `Observer::confirm`.
     W::fence(Ordering::Release);
+}
+
+/// What a `WatchedWords` does in `Words::published`.
+#[inline]
+pub fn publish_position<W: WatchedWords>(words: &W, position: u64) {
+    words.position().store(position, Ordering::Release); // ORDERING: pairs with the load in `Observer::rejoin`
 }
 
 /// Bytes that a frame of `len` bytes occupies.
@@ -135,6 +143,7 @@ impl<W: Words> Publisher<W> {
         }
         // ORDERING: pairs with `OBSERVE` in `Follower::look`.
         self.words.len_at((self.position & mask) as usize).store(self.claimed_len, W::PUBLISH);
+        self.words.published(next);
         self.position = next;
         self.claimed_len = 0;
     }
@@ -321,6 +330,11 @@ impl<W: WatchedWords> Observer<W> {
     #[inline]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    #[inline]
+    pub fn words(&self) -> &W {
+        &self.words
     }
 
     /// True when the writer may have begun to overwrite the position.

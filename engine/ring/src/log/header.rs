@@ -16,7 +16,7 @@
 //! | 528 + 128 i | \[u8; 16\] | its name |
 use super::{CAPACITY_MIN, LogConfig, LogError, NAME_LEN, READERS_MAX};
 use crate::map::Mapping;
-use crate::publish::{LINE_LEN, WatchedWords, Words, announce_limit};
+use crate::publish::{LINE_LEN, WatchedWords, Words, announce_limit, publish_position};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::path::Path;
 use std::sync::Arc;
@@ -188,6 +188,11 @@ impl Words for LogWords {
 
     fn announce(&self, limit: u64) {
         announce_limit(self, limit);
+    }
+
+    #[inline]
+    fn published(&self, position: u64) {
+        publish_position(self, position);
     }
 }
 

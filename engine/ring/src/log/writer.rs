@@ -82,8 +82,6 @@ impl LogWriter {
     #[inline]
     pub fn publish(&mut self) {
         self.publisher.publish();
-        // ORDERING: pairs with the load in `Observer::rejoin`, which reads on from here.
-        self.publisher.words().position().store(self.publisher.position(), Ordering::Release);
     }
 
     /// Copies in a whole frame whose first four bytes are its length.
