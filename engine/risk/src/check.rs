@@ -120,11 +120,11 @@ impl Risk {
     #[inline]
     fn check_new(&self, command: &Command) -> Result<Side, Refusal> {
         let (strategy, account) = self.attributed(command)?;
-        let state = self.may_trade(command, strategy, account)?;
+        self.may_trade(command, strategy, account)?;
         let instrument = self.instrument(command)?;
         let (side, px, value) = form(command, instrument)?;
         let added = Added { side, px, value, qty: command.order_qty.0, added_value: value, orders_count: 1 };
-        self.check_order(command, instrument, strategy, account, state, &added)?;
+        self.check_order(command, instrument, strategy, account, &added)?;
         let like = Likeness { px: command.px, qty: command.order_qty, instrument: command.instrument, side };
         if let Err((age, window)) = self.duplicates[command.strategy.idx()].check(&like, command.ts) {
             refuse(Control::Duplicate, age, window)?;
@@ -140,7 +140,7 @@ impl Risk {
     #[inline]
     fn check_replace(&self, command: &Command) -> Result<u32, Refusal> {
         let (strategy, account) = self.attributed(command)?;
-        let state = self.may_trade(command, strategy, account)?;
+        self.may_trade(command, strategy, account)?;
         let instrument = self.instrument(command)?;
         let (side, px, value) = form(command, instrument)?;
         let Some(slot) = self.ids.get(command.root_cl_ord_id.0) else {
@@ -166,7 +166,7 @@ impl Risk {
             added_value: after.value - order.value,
             orders_count: 0,
         };
-        self.check_order(command, instrument, strategy, account, state, &added)?;
+        self.check_order(command, instrument, strategy, account, &added)?;
         self.check_rates(command, strategy, account)?;
         Ok(slot)
     }
@@ -208,7 +208,7 @@ impl Risk {
         command: &Command,
         strategy: &ScopeState,
         account: &ScopeState,
-    ) -> Result<TradingState, Refusal> {
+    ) -> Result<(), Refusal> {
         if !self.gates_open[command.account.idx()] {
             refuse(Control::StartGate, 0, 1)?;
         }
@@ -219,8 +219,7 @@ impl Risk {
                 halted.unwrap_or((Control::State, state as i64, TradingState::Reducing as i64));
             refuse(control, value, limit)?;
         }
-        self.fresh_id(command)?;
-        Ok(state)
+        self.fresh_id(command)
     }
 
     /// C10, the part of the id: ours only ever grow, so a used one cannot be above all that were used.
@@ -246,7 +245,6 @@ impl Risk {
         instrument: &InstrumentState,
         strategy: &ScopeState,
         account: &ScopeState,
-        state: TradingState,
         added: &Added,
     ) -> Result<(), Refusal> {
         let now = command.ts;
@@ -261,11 +259,14 @@ impl Risk {
         let column = command.instrument.idx();
         let own = &self.strategy_cells[command.strategy.idx() * self.columns + column];
         let shared = &self.account_cells[command.account.idx() * self.columns + column];
-        for cell in [own, shared] {
-            worst_case(cell, added)?;
-            if state == TradingState::Reducing {
-                reducing(cell, added)?;
-            }
+        worst_case(own, added)?;
+        worst_case(shared, added)?;
+        // Who must reduce is who is asked: a strategy may have to grow the account's position to leave its own.
+        if strategy.state == TradingState::Reducing {
+            reducing(own, added)?;
+        }
+        if account.state.max(self.firm.state) == TradingState::Reducing {
+            reducing(shared, added)?;
         }
         for scope in [&self.firm, account, strategy] {
             exposure(scope, added)?;
