@@ -26,8 +26,8 @@
 //!
 //! **Torn or damaged.** A segment gets its name only with a synced header, and its successor exists only once it is synced
 //! whole; so every bad record before the last segment is damage. In the last segment a bad record is damage when a later
-//! mark says that its bytes had been synced, or when whole records follow and no sector of 512 zero bytes lies between (a
-//! crash loses sectors, it does not flip bits). Everything else is a torn tail, which is cut at the last whole record.
+//! mark says that its bytes had been synced, or when whole records follow and no lost sector lies between: 512 zero bytes, or
+//! the zero rest of a sector (a crash loses sectors, it does not flip bits). Everything else is a torn tail, which is cut at the last whole record.
 use crate::error::Damage;
 use std::fmt;
 use tercel_event::{Frame, HEADER_LEN as FRAME_HEADER_LEN, MAX_FRAME_LEN};

@@ -1,7 +1,7 @@
 use crate::error::{Damage, JournalError};
 use crate::format::{
-    FrameKey, HeaderError, MAX_RECORD_LEN, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader,
-    record_len, segment_name,
+    END_MARK_LEN, FrameKey, HeaderError, MAX_RECORD_LEN, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN,
+    SegmentHeader, record_len, segment_name,
 };
 use crate::tail;
 use std::fs::{File, OpenOptions};
@@ -42,6 +42,8 @@ pub struct JournalEnd {
     pub last_crc: u32,
     pub last_key: FrameKey,
     pub last_epoch: u32,
+    /// The journal ends with an end mark: whoever wrote last closed it.
+    pub closed: bool,
     pub torn: Option<TornTail>,
 }
 
@@ -125,6 +127,7 @@ impl JournalReader {
             if let Some(open) = &mut self.open {
                 open.offset += record_len(header.len) as u64;
             }
+            self.end.closed = header.len == END_MARK_LEN;
             if header.is_mark() {
                 continue;
             }
@@ -211,6 +214,7 @@ impl JournalReader {
         }
         self.end.last_segment = number;
         self.end.last_epoch = header.epoch;
+        self.end.closed = false;
         self.segments.push(header);
         (self.start, self.filled) = (0, 0);
         self.open = Some(OpenSegment { path, file, offset: SEGMENT_HEADER_LEN as u64 });

@@ -23,12 +23,13 @@ pub(crate) fn is_damage(rest: &[u8], offset: u64, number: u64) -> bool {
     first_whole.is_some_and(|whole| !has_lost_sector(&rest[..whole], offset))
 }
 
-/// Whether a whole sector of zeros lies inside `bytes`, which start at `offset` of their file.
+/// Whether a sector that the disk never got lies inside `bytes`, which start at `offset` of their file: a whole one of
+/// zeros, or the rest of one whose beginning was synced before (then `bytes` begin where the synced ones end).
 fn has_lost_sector(bytes: &[u8], offset: u64) -> bool {
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let lead = (offset.next_multiple_of(SECTOR_LEN) - offset) as usize;
-    bytes.get(lead..).is_some_and(|aligned| {
-        aligned.chunks_exact(SECTOR_LEN as usize).any(|sector| sector.iter().all(|byte| *byte == 0))
-    })
+    let (rest_of_sector, aligned) = bytes.split_at(lead.min(bytes.len()));
+    (lead > 0 && is_zero(rest_of_sector)) || aligned.chunks_exact(SECTOR_LEN as usize).any(is_zero)
 }
 
 /// The `seq` of the bad record: its own where it still reads as the next one, else the next after the last whole frame.

@@ -80,6 +80,7 @@ impl SegmentWriter {
             self.begin_segment(key.seq)?;
         }
         self.mark_sync();
+        self.end.closed = false;
         self.end.last_record += 1;
         self.end.last_crc = write_record(&mut self.buffer, self.end.last_record, frame);
         self.end.last_key = key;
@@ -178,7 +179,7 @@ impl SegmentWriter {
             segment.len += record_len(content.len()) as u64;
         }
         self.sync()?;
-        self.segment = None;
+        self.end.closed |= self.segment.take().is_some();
         Ok(())
     }
 
@@ -195,7 +196,7 @@ impl SegmentWriter {
         };
         let path = self.lock.dir().join(segment_name(number));
         let file = create_segment(&path, &header).inspect_err(|_| self.failed = true)?;
-        self.end.last_segment = number;
+        (self.end.last_segment, self.end.last_epoch) = (number, self.config.epoch);
         let len = SEGMENT_HEADER_LEN as u64;
         self.segment = Some(Segment { path, file, len, synced_len: len, marked: true });
         Ok(())
@@ -228,3 +229,6 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), JournalError> {
     let open = File::open(dir).map_err(JournalError::io("open", dir))?;
     open.sync_all().map_err(JournalError::io("sync", dir))
 }
+
+#[cfg(test)]
+mod tests;
