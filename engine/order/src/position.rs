@@ -88,19 +88,22 @@ impl Position {
         Some(self.realised + self.unrealised(instrument, mark)? - self.fees)
     }
 
-    /// Average entry price in quote units for strategies and people; `None` when flat. Two correctly rounded conversions and
-    /// one division of the exact rational.
+    /// Average entry price in quote units for strategies and people; `None` when flat. The exact rational, each half rounded
+    /// once to `f64`, and one division.
     #[inline]
     pub fn avg_price(&self, instrument: &Instrument) -> Option<f64> {
         if self.qty.is_zero() || self.cost.0 == 0 {
             return None;
         }
-        let lots = self.qty.0.abs() as f64;
-        let lot = instrument.lot.f64_of(1) * instrument.multiplier.f64_of(1);
-        let cost = self.cost.to_f64();
+        let (lot, multiplier) = (instrument.lot, instrument.multiplier);
+        let size = i128::from(self.qty.0.abs()) * i128::from(lot.mantissa) * i128::from(multiplier.mantissa);
+        // `cost` is in 10^-12, `size` in 10^-(scales); both are brought to the finer of the two.
+        let digits = lot.scale + multiplier.scale;
+        let cost = self.cost.0 * 10i128.pow(u32::from(digits.saturating_sub(12)));
+        let size = size * 10i128.pow(u32::from(12u8.saturating_sub(digits)));
         Some(match instrument.kind {
-            InstrumentKind::Spot | InstrumentKind::LinearPerp => cost / (lots * lot),
-            InstrumentKind::InversePerp => lots * lot / cost,
+            InstrumentKind::Spot | InstrumentKind::LinearPerp => cost as f64 / size as f64,
+            InstrumentKind::InversePerp => size as f64 / cost as f64,
         })
     }
 
