@@ -48,6 +48,13 @@ impl CoreConfig {
                 "number them in order",
             );
         }
+        for (key, seen, allowed) in [
+            ("risk.strategies", self.risk.strategies.len(), self.strategies.len()),
+            ("risk.accounts", self.risk.accounts.len(), self.accounts.len()),
+        ] {
+            let (help, seen, same) = ("give each one its limits", format!("{seen} entries"), seen == allowed);
+            check(same, key, seen, &format!("{allowed} entries"), help);
+        }
         for (idx, strategy) in self.strategies.iter().enumerate() {
             let known = strategy.account.idx() < self.accounts.len();
             let key = format!("strategies[{idx}].account");
@@ -60,7 +67,6 @@ impl CoreConfig {
         ] {
             check(span.0 > 0, key, format!("{} ns", span.0), "more than 0", "give a positive duration, such as 2s");
         }
-        drop(check);
         list.extend(self.exec.validate());
         list
     }

@@ -198,9 +198,9 @@ impl Limits {
                         Some(alive) => bound_ns(bound).is_none_or(|most| now.since(alive).0 > most),
                         None => false, // nothing heard yet: the book is not live either
                     },
-                    Metric::LossPerDay => !(metrics.loss_today() <= bound),
-                    Metric::Position(b) => !(metrics.exposure(b).0 <= bound),
-                    Metric::Notional(b) => !(metrics.exposure(b).1 <= bound),
+                    Metric::LossPerDay => exceeds(metrics.loss_today(), bound),
+                    Metric::Position(b) => exceeds(metrics.exposure(b).0, bound),
+                    Metric::Notional(b) => exceeds(metrics.exposure(b).1, bound),
                     Metric::OrderSize(_) | Metric::OrderRate { .. } => false,
                 };
             let newly = breached && !limit.breached;
@@ -302,7 +302,12 @@ impl Limits {
 
 /// A bound in seconds as ns, from 0 to 30 years; `None` outside. The comparison and its deadline use the same integer.
 fn bound_ns(bound_s: f64) -> Option<i64> {
-    (0.0..=1e9).contains(&bound_s).then(|| (bound_s * 1e9) as i64)
+    (0.0..=1e9).contains(&bound_s).then_some((bound_s * 1e9) as i64)
+}
+
+/// Absent counts as beyond: what cannot be shown to hold does not hold.
+fn exceeds(value: f64, bound: f64) -> bool {
+    value > bound || value.is_nan() || bound.is_nan()
 }
 
 #[inline]

@@ -28,11 +28,14 @@ pub(crate) struct Session {
     /// Id of the mass status request that the gate waits for.
     pub request: ClOrdId,
     pub tries: u32,
+    /// What strategies want waits for the venue's answer, for one `status_retry`: until then their own positions are absent
+    /// to them, and what they withdraw for that reason alone would be wanted again a moment later.
+    pub patient: bool,
 }
 
 impl Session {
     pub fn new(src: SourceId, account: AccountId) -> Self {
-        Self { src, account, gate: Gate::Closed, gap: false, request: ClOrdId::NONE, tries: 0 }
+        Self { src, account, gate: Gate::Closed, gap: false, request: ClOrdId::NONE, tries: 0, patient: false }
     }
 
     #[inline]
@@ -62,7 +65,9 @@ impl Session {
     }
 
     pub fn digest(&self, chain: &mut Chain) {
-        chain.word(self.gate as u64 | u64::from(self.gap) << 8 | u64::from(self.tries) << 16);
+        chain.word(
+            self.gate as u64 | u64::from(self.gap) << 8 | u64::from(self.patient) << 9 | u64::from(self.tries) << 16,
+        );
         chain.word(self.request.0);
     }
 }

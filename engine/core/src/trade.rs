@@ -153,6 +153,10 @@ impl Core {
             want = Want::flatten(instrument, market, &config.exec);
             opening = Opening::ReduceOnly(Reason::Verdict);
         }
+        let session = &sessions[runner.session];
+        if session.patient && matches!(opening, Opening::Free | Opening::ReduceOnly(_)) {
+            return self.hold_one(idx, binding, 0, Reason::NotReconciled, out);
+        }
         working.clear();
         working.extend(orders.open(runner.id, id).map(as_working));
         let view = View {
@@ -160,7 +164,7 @@ impl Core {
             position: orders.position(runner.id, id).qty,
             working,
             opening,
-            session: sessions[runner.session].verdict(),
+            session: session.verdict(),
             now: *now,
         };
         reconcile(want, &view, &config.exec, &mut runner.slots[binding], plan);
@@ -178,10 +182,16 @@ impl Core {
         self.deadlines.set(TimerClass::Retry, pair, wake);
         for at in 0..self.plan.holds.len() {
             let hold = self.plan.holds[at];
-            if self.runners[idx].slots[binding].note_hold(hold.leg, hold.reason as u16) {
-                let strategy = self.runners[idx].id;
-                self.note(hold.reason as u16, strategy, Some(id), 0, hold.leg, 0, 0, out);
-            }
+            self.hold_one(idx, binding, hold.leg, hold.reason, out);
+        }
+    }
+
+    /// Notes why nothing is sent for a leg, when the reason is another one than before.
+    fn hold_one(&mut self, idx: usize, binding: usize, leg: u16, reason: Reason, out: &mut Outbox) {
+        let runner = &mut self.runners[idx];
+        if runner.slots[binding].note_hold(leg, reason as u16) {
+            let (strategy, id) = (runner.id, runner.bound.instruments[binding]);
+            self.note(reason as u16, strategy, Some(id), 0, leg, 0, 0, out);
         }
     }
 
@@ -334,6 +344,7 @@ pub(crate) fn as_working(order: &Order) -> Working {
         root: order.root,
         side: order.side,
         px: order.replace.map_or(order.px, |request| request.px),
+        px_standing: order.px,
         leaves: order.reserved_qty(),
         cum: order.cum_qty,
         leg: order.leg,

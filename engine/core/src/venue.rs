@@ -142,6 +142,7 @@ impl Core {
         let request = self.request_id();
         let session = &mut self.sessions[idx];
         (session.gate, session.request) = (Gate::Asked, request);
+        session.patient = session.tries == 0;
         session.tries = session.tries.saturating_add(1);
         let dest = session.src;
         let mut command = self.request(CommandKind::MassStatus, dest, Reason::Reconcile);
@@ -156,8 +157,13 @@ impl Core {
     }
 
     pub(crate) fn on_reconcile_due(&mut self, idx: usize, out: &mut Outbox) {
-        if self.sessions.get(idx).is_some_and(|session| session.gate == Gate::Asked) {
+        let Some(session) = self.sessions.get_mut(idx) else { return };
+        session.patient = false;
+        if session.gate == Gate::Asked {
             self.ask_everything(idx, out);
+        }
+        for runner in self.runners.iter_mut().filter(|runner| runner.session == idx) {
+            runner.dirty = u64::MAX;
         }
     }
 
@@ -171,7 +177,6 @@ impl Core {
             return;
         }
         session.gate = Gate::Resolving;
-        self.deadlines.set(TimerClass::Reconcile, idx, None);
         self.orders.on_mass_status_end(frame.header.src);
         self.cancel_orphans(frame.header.src, out);
         self.open_gates();
@@ -205,8 +210,9 @@ impl Core {
             {
                 continue;
             }
-            session.gate = Gate::Open;
+            (session.gate, session.patient) = (Gate::Open, false);
             let account = session.account;
+            self.deadlines.set(TimerClass::Reconcile, idx, None);
             self.risk.open_gate(account);
             self.counters.gates_opened += 1;
             self.touch_session(idx);

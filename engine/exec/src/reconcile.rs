@@ -210,6 +210,7 @@ fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, s
                 plan.wake_at(backoff_until);
                 plan.hold(idx, Reason::RiskRefused);
             }
+            (Ok((px, _)), Ok(())) if crosses_own(view, leg.side, px) => plan.hold(idx, Reason::SelfCross),
             (Ok((px, qty)), Ok(())) => {
                 *room -= qty.0;
                 let (side, tag, post_only) = (leg.side, leg.tag, leg.post_only);
@@ -236,6 +237,8 @@ fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, s
                 cancel(order, plan, moved.reason());
             } else if more > *room {
                 plan.hold(idx, Reason::InFlight);
+            } else if crosses_own(view, leg.side, px) {
+                plan.hold(idx, Reason::SelfCross);
             } else if let Some(order_qty) = order.cum.checked_add(qty) {
                 *room -= more;
                 plan.actions.push(Action::Replace {
@@ -257,6 +260,15 @@ fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, s
             plan.hold(idx, Reason::InFlight);
         }
     }
+}
+
+/// Whether a price would trade with what works on the other side, at its standing price or the one it is going to. When the
+/// market moves by more than the own spread, the leg that moves away goes first and the other one follows its answer.
+fn crosses_own(view: &View<'_>, side: Side, px: Price) -> bool {
+    view.working.iter().filter(|order| order.side != side).any(|order| match side {
+        Side::Buy => px >= order.px.min(order.px_standing),
+        Side::Sell => px <= order.px.max(order.px_standing),
+    })
 }
 
 #[allow(clippy::too_many_arguments)] // one call site; a struct would only rename the arguments

@@ -23,6 +23,8 @@ pub struct Working {
     pub side: Side,
     /// The price it has, or is being replaced to.
     pub px: Price,
+    /// The price that stands at the venue; differs from `px` while a replace is open.
+    pub px_standing: Price,
     /// What can still fill: of a pending or unknown replace, the worse of old and new.
     pub leaves: Qty,
     pub cum: Qty,

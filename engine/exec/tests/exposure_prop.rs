@@ -63,6 +63,7 @@ impl World {
                     root: ClOrdId(self.next_root),
                     side,
                     px,
+                    px_standing: px,
                     leaves: qty,
                     cum: Qty(0),
                     leg,

@@ -87,6 +87,7 @@ fn order(root: u64, side: Side, px: i64, leaves: i64, status: WorkingStatus) -> 
         root: ClOrdId(root),
         side,
         px: Price(px),
+        px_standing: Price(px),
         leaves: Qty(leaves),
         cum: Qty(0),
         leg: leg_tag(0, usize::from(side == Side::Sell)),
@@ -254,6 +255,20 @@ fn a_refused_leg_waits_before_it_tries_again() {
     assert_eq!(b.plan.wake, Some(TimeNs(1_050_000_000)));
     b.now += 50_000_000;
     assert_eq!(b.run(quote(&[bid(PX, 10)]), &[]).0.len(), 1);
+}
+
+#[test]
+fn the_leg_that_moves_away_goes_first_when_the_market_passes_the_own_spread() {
+    let mut b = Bench::new();
+    let live = [order(7, Side::Buy, PX, 4, WorkingStatus::Live), order(8, Side::Sell, PX + 5, 4, WorkingStatus::Live)];
+    let up = [bid(PX + 20, 4), ask(PX + 25, 4)];
+    let (actions, holds) = b.run(quote(&up), &live);
+    assert!(matches!(actions[..], [Action::Replace { root: ClOrdId(8), .. }]), "{actions:?}");
+    assert_eq!(holds, [(0, Reason::SelfCross)]);
+    let moving = [live[0], Working { px: Price(PX + 25), status: WorkingStatus::PendingReplace, ..live[1] }];
+    assert_eq!(b.run(quote(&up), &moving).0, [], "the old price stands until the venue has answered");
+    let moved = [live[0], Working { px: Price(PX + 25), px_standing: Price(PX + 25), ..live[1] }];
+    assert!(matches!(b.run(quote(&up), &moved).0[..], [Action::Replace { root: ClOrdId(7), .. }]));
 }
 
 #[test]
