@@ -153,6 +153,7 @@ impl Desk {
             ("ord_type", tag::ORD_TYPE),
             ("tif", tag::TIME_IN_FORCE),
             ("exec_inst", tag::EXEC_INST),
+            ("ord_status_req_id", tag::ORD_STATUS_REQ_ID),
             ("mass_status_req_id", tag::MASS_STATUS_REQ_ID),
         ];
         let mut fields = Vec::with_capacity(named.len());

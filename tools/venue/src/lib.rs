@@ -2,6 +2,7 @@
 //! them against the recording by the rules of `tercel-sim`. It keeps its own log, from which a run can be judged.
 #![forbid(unsafe_code)]
 
+mod arrivals;
 mod config;
 mod desk;
 mod fault;
@@ -11,6 +12,7 @@ mod recording;
 mod run;
 mod ws;
 
+pub use arrivals::{Arrival, ArrivalsError, arrivals_of, read_arrivals};
 pub use config::{Start, VenueConfig, btcusdt_perp};
 pub use desk::DeskCounters;
 pub use fault::{Fault, FaultError, FaultKind};
