@@ -15,6 +15,8 @@ pub struct File {
     pub strategies: Vec<Strategy>,
     /// Parsed, but refused by this version.
     pub unsupported: Vec<Unsupported>,
+    /// Names whose definition could not be read: their uses stay silent.
+    pub broken: Vec<Name>,
 }
 
 /// `use std.micro.{ofi}`.

@@ -290,8 +290,9 @@ impl<'a> Checker<'a> {
     }
 
     pub fn define(&mut self, name: &Name, entity: Entity) {
-        let first = self.scopes.iter().rev().find_map(|scope| scope.get(&name.text)).map(|(_, span)| *span);
-        if let Some(first) = first {
+        let known = self.scopes.iter().rev().find_map(|scope| scope.get(&name.text));
+        let is_silent = entity.is_poison() || known.is_some_and(|(entity, _)| entity.is_poison());
+        if let Some(first) = known.map(|(_, span)| *span).filter(|_| !is_silent) {
             let finding = Diagnostic::new("E0202", name.span, format!("`{}` is already defined", name.text))
                 .label("second definition")
                 .related(first, "first definition")

@@ -189,7 +189,7 @@ pub(crate) fn json_string(text: &str) -> String {
 
 /// The word of `candidates` that is nearest to `word`, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = 1 + word.len() / 4;
+    let allowed = word.len().div_ceil(3).saturating_sub(usize::from(word.len() < 3));
     candidates
         .into_iter()
         .map(|c| (distance(word, c), c))

@@ -73,6 +73,9 @@ pub fn compile(source: &str, file_name: &str) -> Result<Compiled, Diagnostics> {
             }
         }
         [strategy, more @ ..] => {
+            for name in &file.broken {
+                checker.poison_name(name);
+            }
             checker.strategy(strategy);
             for other in more {
                 checker.unsupported("a second strategy in one file", other.name.span);

@@ -6,7 +6,7 @@ mod message;
 
 use crate::ast::{File, Member, Mode, ModeItem, Name, Strategy, Unsupported};
 use crate::diagnostic::Diagnostic;
-use crate::scan::{Chunk, Level, Scan};
+use crate::scan::{Chunk, Level, Scan, TokenKind};
 use crate::span::Span;
 use pest::Parser;
 use pest::iterators::Pair;
@@ -28,12 +28,13 @@ pub(crate) const MAX_EXPR_DEPTH: u32 = 128;
 
 /// Reads a whole file. The tree holds what could be read; the findings say what could not.
 pub fn parse(source: &str) -> (File, Vec<Diagnostic>) {
-    let mut parser = FileParser { scan: Scan::new(source), findings: Vec::new(), members_count: 0 };
+    let mut parser = FileParser { scan: Scan::new(source), findings: Vec::new(), members_count: 0, broken: Vec::new() };
     let mut file = File::default();
     if !parser.scan.hopeless {
         pest::set_call_limit(NonZeroUsize::new(CALL_LIMIT));
         parser.file(&mut file);
     }
+    file.broken = parser.broken;
     let mut findings = parser.findings;
     findings.append(&mut parser.scan.findings);
     (file, findings)
@@ -43,6 +44,7 @@ struct FileParser<'a> {
     scan: Scan<'a>,
     findings: Vec<Diagnostic>,
     members_count: usize,
+    broken: Vec<Name>,
 }
 
 /// What the tree builders share: where the chunk begins in the file, and what they find wrong.
@@ -79,9 +81,28 @@ impl Builder<'_> {
 impl FileParser<'_> {
     fn file(&mut self, file: &mut File) {
         let end = self.scan.tokens.len();
+        // `edition`, then `use`, then the rest.
+        let mut stage = 0;
         for chunk in self.scan.split(0, end, Level::File) {
             let first = self.scan.first_word(chunk);
-            match self.scan.text(first) {
+            let word = self.scan.text(first);
+            let (is_late, next_stage) = match word {
+                "edition" => (stage > 0, 1),
+                "use" => (stage > 1, 1),
+                _ => (false, 2),
+            };
+            stage = next_stage.max(stage);
+            if is_late {
+                let span = self.scan.tokens[first].span;
+                let place = if word == "edition" { "the first line" } else { "above the strategy" };
+                self.findings.push(
+                    Diagnostic::new("E0101", span, format!("expected `{word}` earlier in the file"))
+                        .label("too late here")
+                        .help(format!("move it to {place}, once")),
+                );
+                continue;
+            }
+            match word {
                 "edition" => {
                     self.leaf(chunk, Rule::only_edition, |b, pair| {
                         let int = inner(pair, Rule::int);
@@ -231,6 +252,7 @@ impl FileParser<'_> {
     fn leaf(&mut self, chunk: Chunk, entry: Rule, build: impl FnOnce(&mut Builder<'_>, Pair<'_, Rule>)) {
         let span = self.scan.span_of(chunk);
         if self.scan.reported_in(span) || chunk.from >= chunk.to {
+            self.note_broken(chunk);
             return;
         }
         let ifs = (chunk.from..chunk.to).filter(|&at| self.scan.text(at) == "if").nth(MAX_IFS);
@@ -249,7 +271,21 @@ impl FileParser<'_> {
                     build(&mut builder, pair);
                 }
             }
-            Err(error) => self.findings.push(message::syntax_error(&self.scan, chunk, &error)),
+            Err(error) => {
+                self.findings.push(message::syntax_error(&self.scan, chunk, &error));
+                self.note_broken(chunk);
+            }
+        }
+    }
+
+    /// Remembers the name that an unreadable member would have defined: `let half = max(`.
+    fn note_broken(&mut self, chunk: Chunk) {
+        let first = self.scan.first_word(chunk);
+        let at = first + 1 + usize::from(self.scan.text(first) == "persist");
+        let defines = ["instrument", "param", "signal", "let", "state", "persist", "bars", "basket", "indicator", "fn"];
+        let is_word = at < chunk.to && self.scan.tokens[at].kind == TokenKind::Word;
+        if defines.contains(&self.scan.text(first)) && is_word {
+            self.broken.push(Name { text: self.scan.text(at).to_string(), span: self.scan.tokens[at].span });
         }
     }
 }

@@ -2,7 +2,7 @@
 //! languages, and the places where members begin. Linear in the size of the text; never recurses.
 //!
 //! A member begins at a reserved word, so an error inside one member never reaches the next one.
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::span::Span;
 
 pub const MAX_SOURCE_LEN: usize = 1 << 20;
@@ -58,6 +58,37 @@ const MEMBER_WORDS: &[&str] = &[
 const SOFT_MEMBER_WORDS: &[&str] = &["budget", "for", "plot", "quote", "target"];
 /// Words that only stand directly inside a strategy.
 const STRATEGY_ONLY: &[&str] = &["instrument", "basket", "param", "signal", "bars", "mode", "risk", "invariant"];
+/// Words that go on with the member before them, at the start of a line too.
+const CONTINUING: &[&str] = &[
+    "and",
+    "or",
+    "crosses_above",
+    "crosses_below",
+    "then",
+    "else",
+    "with",
+    "via",
+    "while",
+    "at",
+    "per",
+    "in",
+    "scale",
+    "schema",
+    "max_age",
+    "from",
+    "by",
+    "max",
+    "every",
+    "as",
+    "was",
+    "if",
+    "for",
+    "version",
+    "initial",
+    "ops",
+    "venue",
+    "delay",
+];
 const FILE_WORDS: &[&str] = &["edition", "use", "strategy", "indicator", "fn", "test"];
 const UNITS: &[&str] = &["ns", "us", "ms", "min", "s", "h", "d", "bps", "ticks", "tick", "lots", "lot"];
 
@@ -137,7 +168,11 @@ impl<'a> Scan<'a> {
         while at < to {
             let token = self.tokens[at];
             let is_doc = token.kind == TokenKind::Doc;
-            let begins = chunks.is_empty() || (!only_docs && self.begins_member(at, from, level, is_doc));
+            let misspelt = !chunks.is_empty() && !only_docs && self.is_misspelt_member(at, level);
+            if misspelt {
+                self.report_misspelt(at, level);
+            }
+            let begins = chunks.is_empty() || misspelt || (!only_docs && self.begins_member(at, from, level, is_doc));
             if begins {
                 chunks.push(Chunk { from: at, to });
                 if let [.., before, _] = chunks.as_mut_slice() {
@@ -148,11 +183,16 @@ impl<'a> Scan<'a> {
                 only_docs = false;
             }
             if begins && at > from && !token.first_on_line && self.text(at - 1) != ";" {
-                let message = format!("expected a new line or `;` before `{}`", self.text(at));
-                self.findings.push(
+                let shown = if is_doc { "///" } else { self.text(at) };
+                let message = format!("expected a new line or `;` before `{shown}`");
+                self.find(
                     Diagnostic::new("E0103", token.span, message)
-                        .label("this begins another member on the same line")
-                        .help(format!("put `{}` on a line of its own", self.text(at))),
+                        .label(if is_doc {
+                            "documents the next member"
+                        } else {
+                            "this begins another member on the same line"
+                        })
+                        .help(format!("put `{shown}` on a line of its own")),
                 );
             }
             if token.kind == TokenKind::Open {
@@ -170,7 +210,7 @@ impl<'a> Scan<'a> {
     fn begins_member(&self, at: usize, from: usize, level: Level, is_doc: bool) -> bool {
         let token = self.tokens[at];
         if is_doc {
-            return token.first_on_line;
+            return true;
         }
         if token.kind != TokenKind::Word {
             return false;
@@ -184,6 +224,48 @@ impl<'a> Scan<'a> {
                 let second_word = word == "state" && at > from && self.text(at - 1) == "persist";
                 (MEMBER_WORDS.contains(&word) && !second_word) || (SOFT_MEMBER_WORDS.contains(&word) && fresh)
             }
+        }
+    }
+
+    /// The first word of a line that begins no member, behind a member that is complete: `parm clip: …`.
+    fn is_misspelt_member(&self, at: usize, level: Level) -> bool {
+        let (token, before) = (self.tokens[at], self.tokens[at - 1]);
+        let word = self.text(at);
+        let complete = match before.kind {
+            TokenKind::Number | TokenKind::Text | TokenKind::Close => true,
+            TokenKind::Word => !CONTINUING.contains(&self.text(at - 1)) && self.text(at - 1) != "not",
+            _ => false,
+        };
+        token.kind == TokenKind::Word
+            && token.first_on_line
+            && complete
+            && !CONTINUING.contains(&word)
+            && !self.begins_member(at, 0, level, false)
+    }
+
+    fn report_misspelt(&mut self, at: usize, level: Level) {
+        let (word, span) = (self.text(at), self.tokens[at].span);
+        let words: Vec<&str> = match level {
+            Level::File => FILE_WORDS.to_vec(),
+            Level::Risk => vec!["limit"],
+            _ => MEMBER_WORDS.iter().chain(SOFT_MEMBER_WORDS).copied().collect(),
+        };
+        let help = match nearest(word, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("members begin with {}", words.join(", ")),
+        };
+        self.find(
+            Diagnostic::new("E0101", span, format!("expected the beginning of a member, found `{word}`"))
+                .label("begins no member")
+                .help(help),
+        );
+    }
+
+    /// Keeps a finding; past a thousand the text is no strategy, and every later pass asks this list.
+    fn find(&mut self, finding: Diagnostic) {
+        const KEPT: usize = 1_000;
+        if self.findings.len() < KEPT {
+            self.findings.push(finding);
         }
     }
 
@@ -217,7 +299,7 @@ impl<'a> Scan<'a> {
                         Some(len) if bytes[at + 1 + len] == b'"' => at += len + 2,
                         other => {
                             at += 1 + other.unwrap_or(bytes.len() - at - 1);
-                            self.findings.push(
+                            self.find(
                                 Diagnostic::new(
                                     "E0104",
                                     Span::new(start, at),
@@ -267,7 +349,7 @@ impl<'a> Scan<'a> {
         if word.len() > MAX_IDENT_LEN {
             let message = format!("a name has at most {MAX_IDENT_LEN} characters, this one has {}", word.len());
             let cut = Span { start: span.start, end: span.start + 16 };
-            self.findings.push(Diagnostic::new("E0107", cut, message).help("give it a shorter name"));
+            self.find(Diagnostic::new("E0107", cut, message).help("give it a shorter name"));
         }
         if matches!(word, "elif" | "elsif" | "elseif") {
             self.habit(span, format!("`{word}` is not a word of the language"), "write `else if`".into());
@@ -296,7 +378,7 @@ impl<'a> Scan<'a> {
             _ => format!("write `{number}` with one of: {}, %, or a currency such as `{number} BTC`", UNITS.join(", ")),
         };
         let unit = Span { start: span.start + digits as u32, end: span.end };
-        self.findings.push(
+        self.find(
             Diagnostic::new("E0108", unit, format!("`{suffix}` is not a unit")).label("expected a unit here").help(fix),
         );
     }
@@ -319,7 +401,7 @@ impl<'a> Scan<'a> {
     }
 
     fn habit(&mut self, span: Span, message: String, help: String) {
-        self.findings.push(Diagnostic::new("E0102", span, message).help(help));
+        self.find(Diagnostic::new("E0102", span, message).help(help));
     }
 
     fn match_brackets(&mut self) {
@@ -381,7 +463,7 @@ impl<'a> Scan<'a> {
             }
             None => {
                 let (found, span) = (self.text(at), self.tokens[at].span);
-                self.findings.push(
+                self.find(
                     Diagnostic::new("E0105", span, format!("`{found}` closes nothing"))
                         .label(format!("no `{wanted}` is open here"))
                         .help(format!("delete this `{found}`, or add the missing `{wanted}` before it")),
@@ -400,7 +482,7 @@ impl<'a> Scan<'a> {
             _ => "}",
         };
         let found = if at < self.tokens.len() { format!("`{}`", self.text(at)) } else { "the end of the file".into() };
-        self.findings.push(
+        self.find(
             Diagnostic::new("E0105", span, format!("expected `{closing}` before {found}"))
                 .label(format!("this `{text}` is never closed"))
                 .help(format!("add `{closing}` where the part in brackets ends")),

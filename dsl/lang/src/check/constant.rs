@@ -250,6 +250,7 @@ impl Checker<'_> {
             ("ratio", f) if f.starts_with("qty[") && !f.contains(['/', '*', '^']) => {
                 "divide by a quantity of the same instrument".into()
             }
+            (w, "ratio" | "int") if self.is_currency(w) => format!("give the number its unit, such as `100 {w}`"),
             ("bool", _) => "compare it: `… > 0`".into(),
             ("duration", "ratio" | "int") => "give the number its unit, such as `2s`".into(),
             (w, f) => format!("bring both to one unit: multiply or divide the {f} so that it becomes {w}"),

@@ -124,7 +124,7 @@ impl Checker<'_> {
             }
         }
         self.initial_mode();
-        if self.instruments.is_empty() && self.findings.is_empty() {
+        if self.instruments.is_empty() && !self.broken_declarations {
             self.report(
                 Diagnostic::new("E0303", strategy.name.span, "expected an instrument, the strategy has none")
                     .help("add `instrument x: perp(BTC/USDT)`"),

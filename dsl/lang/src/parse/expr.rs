@@ -95,6 +95,7 @@ impl Builder<'_> {
                 break;
             }
             words.next();
+            let chained = op.is_comparison() && compared.is_some();
             if op.is_comparison()
                 && let Some(first) = compared.replace(op_span)
             {
@@ -110,7 +111,7 @@ impl Builder<'_> {
             let right = self.climb(words, op.precedence() + u8::from(!groups_right));
             let (span, depth) = (left.span.to(right.span), left.depth.max(right.depth) + 1);
             let kind = ExprKind::Binary { op, op_span, left: Box::new(left), right: Box::new(right) };
-            left = self.node(kind, span, depth);
+            left = if chained { error(span) } else { self.node(kind, span, depth) };
         }
         left
     }

@@ -78,38 +78,36 @@ fn expected(error: &pest::error::Error<Rule>) -> Vec<String> {
     let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return Vec::new() };
     let mut words: Vec<String> = Vec::new();
     for wanted in positives {
-        let word = match wanted {
-            Rule::EOI => "the end of the member".to_string(),
-            Rule::expr | Rule::operand | Rule::primary | Rule::sampled | Rule::prefix => "a value".into(),
-            Rule::infix | Rule::divide => "an operator".into(),
-            Rule::ident | Rule::name => "a name".into(),
-            Rule::field => "a field name".into(),
-            Rule::quantity | Rule::number => "a number".into(),
-            Rule::int => "a whole number".into(),
-            Rule::string => "a text in double quotes".into(),
-            Rule::ty | Rule::unit => "a unit such as `ratio` or `price[x]`".into(),
-            Rule::args | Rule::formals => "`(`".into(),
-            Rule::arg => "an argument".into(),
-            Rule::postfix => continue,
-            Rule::call | Rule::call_or_path | Rule::path => "a name".into(),
-            Rule::clock => "`every` with a duration".into(),
-            Rule::action => "`go`, `next`, `halt` or `finish`".into(),
-            Rule::verdict => "`pull`, `flatten` or `halt`".into(),
-            Rule::leg => "`bid` or `ask`".into(),
-            Rule::with => "`with`".into(),
-            Rule::symbol => "a symbol".into(),
-            Rule::member | Rule::in_mode | Rule::sink | Rule::rule => "a member".into(),
-            Rule::doc => continue,
+        let fits: Vec<String> = match wanted {
+            Rule::EOI => vec!["the end of the member".into()],
+            Rule::expr | Rule::operand | Rule::primary | Rule::sampled | Rule::prefix => vec!["a value".into()],
+            Rule::infix | Rule::divide => vec!["an operator".into()],
+            Rule::ident | Rule::name | Rule::call | Rule::call_or_path | Rule::path => vec!["a name".into()],
+            Rule::field => vec!["a field name".into()],
+            Rule::quantity | Rule::number => vec!["a number".into()],
+            Rule::int => vec!["a whole number".into()],
+            Rule::string => vec!["a text in double quotes".into()],
+            Rule::ty | Rule::unit => vec!["a unit such as `ratio` or `price[x]`".into()],
+            Rule::unit_name => vec!["a unit".into()],
+            Rule::args | Rule::formals => vec!["`(`".into()],
+            Rule::arg => vec!["an argument".into()],
+            Rule::clock => vec!["`every` with a duration".into()],
+            Rule::action => ["`go`", "`next`", "`halt`", "`finish`"].map(String::from).to_vec(),
+            Rule::verdict => ["`pull`", "`flatten`", "`halt`"].map(String::from).to_vec(),
+            Rule::leg => ["`bid`", "`ask`"].map(String::from).to_vec(),
+            Rule::with => vec!["`with`".into()],
+            Rule::symbol => vec!["a symbol".into()],
+            Rule::member | Rule::in_mode | Rule::sink | Rule::rule => vec!["a member".into()],
+            Rule::doc | Rule::postfix => continue,
             other => {
                 let name = format!("{other:?}");
-                match name.strip_prefix("k_") {
-                    Some(keyword) => format!("`{keyword}`"),
-                    None => format!("`{}`", name.trim_end_matches('_')),
-                }
+                vec![format!("`{}`", name.strip_prefix("k_").unwrap_or(name.trim_end_matches('_')))]
             }
         };
-        if !words.contains(&word) {
-            words.push(word);
+        for word in fits {
+            if !words.contains(&word) {
+                words.push(word);
+            }
         }
     }
     words.truncate(6);
