@@ -16,7 +16,7 @@ pub mod writer;
 
 pub use message::{Field, Garbled, Header, Index, Message, SOH, checksum};
 pub use order::{Fate, InboundTrail, OrderGateway, OrderGatewayConfig};
-pub use session::{Application, Inbound, Role, Session, SessionConfig, Verdict, Wire};
+pub use session::{Application, Credentials, Inbound, Role, Session, SessionConfig, Verdict, Wire};
 pub use stamp::{STAMP_LEN, StampCache, parse_stamp};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use writer::Writer;
