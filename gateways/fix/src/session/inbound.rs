@@ -486,7 +486,7 @@ impl<S: Store> Link<S> {
     }
 
     fn sending_time_fault(&self, header: &Header<'_>, now: Now) -> Option<(u32, &'static str)> {
-        let Some(tolerance) = self.config.sending_time_tolerance else { return None };
+        let tolerance = self.config.sending_time_tolerance?;
         if header.sending_time.is_empty() {
             return Some((reject_reason::REQUIRED_TAG_MISSING, "Required tag missing"));
         }
