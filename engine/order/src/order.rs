@@ -14,6 +14,43 @@ pub struct Request {
     pub sent: bool,
 }
 
+/// Status questions about one order on the running session. Answers come in the order of the questions, so the last one
+/// outstanding is answered when as many answers as questions have come; of an earlier one only a lower bound is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Questions {
+    unanswered_count: u32,
+    /// No unanswered question is older than this.
+    ts_oldest: TimeNs,
+    ts_newest: TimeNs,
+}
+
+impl Questions {
+    pub(crate) const NONE: Self = Self { unanswered_count: 0, ts_oldest: TimeNs::MIN, ts_newest: TimeNs::MIN };
+
+    pub(crate) fn ask(&mut self, now: TimeNs) {
+        if self.unanswered_count == 0 {
+            self.ts_oldest = now;
+        }
+        self.unanswered_count = self.unanswered_count.saturating_add(1);
+        self.ts_newest = now;
+    }
+
+    /// An answer came: requests made before the returned time had reached the venue before it, or never will.
+    pub(crate) fn answer(&mut self) -> TimeNs {
+        match self.unanswered_count {
+            0 => TimeNs::MIN, // nobody asked: it proves nothing about requests
+            1 => {
+                self.unanswered_count = 0;
+                self.ts_newest
+            }
+            _ => {
+                self.unanswered_count -= 1;
+                self.ts_oldest
+            }
+        }
+    }
+}
+
 /// Ids kept per order beside the root: requests in flight and the newest answered ones.
 pub(crate) const IDS_COUNT: usize = 6;
 
@@ -61,8 +98,7 @@ pub struct Order {
     pub(crate) due: TimeNs,
     /// When it may be asked about again; `MIN` at once.
     pub(crate) status_from: TimeNs,
-    /// When it was last asked about, by itself or by a mass status.
-    pub(crate) ts_status: TimeNs,
+    pub(crate) questions: Questions,
     /// Ring of the ids other than the root that lead here.
     pub(crate) ids: [ClOrdId; IDS_COUNT],
     pub(crate) prev: u32,

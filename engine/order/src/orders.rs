@@ -1,6 +1,6 @@
 use crate::exec_ids::ExecIds;
 use crate::list::{List, NONE};
-use crate::order::IDS_COUNT;
+use crate::order::{IDS_COUNT, Questions};
 use crate::{Breach, Order, OrderConfig, OrderState, OrderUpdate, Position};
 use tercel_types::{
     AccountId, ClOrdId, IdMap, InstrumentId, Instruments, OrderId, Price, Qty, Side, SourceId, StrategyId, TimeNs,
@@ -448,7 +448,7 @@ const EMPTY: Order = Order {
     deadline: TimeNs::MAX,
     due: TimeNs::MAX,
     status_from: TimeNs::MIN,
-    ts_status: TimeNs::MIN,
+    questions: Questions::NONE,
     ids: [ClOrdId::NONE; IDS_COUNT],
     prev: NONE,
     next: NONE,

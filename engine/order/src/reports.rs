@@ -377,7 +377,9 @@ impl Orders {
         }
         order.acked |= report.ord_status != b'A';
         // A request made before the question has been processed by now, or never arrived, unless the venue says "pending".
-        let before = |ts: TimeNs| ts <= order.ts_status;
+        let old = report.poss_dup != 0;
+        let settled_up_to = if old { TimeNs::MIN } else { order.questions.answer() };
+        let before = |ts: TimeNs| ts < settled_up_to;
         if order.cancel.is_some_and(|request| before(request.ts)) && report.ord_status != b'6' {
             order.cancel = None;
         }
@@ -393,11 +395,11 @@ impl Orders {
             }
             update.replaced = Some(Replaced { accepted, px: order.px, order_qty: order.order_qty });
         }
-        if self.slots[slot as usize].replace.is_none() {
+        if !old && self.slots[slot as usize].replace.is_none() {
             self.restate(slot, report, update);
         }
         self.missing(slot, update);
-        self.step(slot, Event::Status, false, update);
+        self.step(slot, Event::Status, old, update);
     }
 
     /// The table's word. `old`: the message is a repetition (PossDup) and proves nothing about now.

@@ -1,4 +1,5 @@
 //! Our side of the conversation: commands as they leave, what the gateway did with them, and the passing of time.
+use crate::order::Questions;
 use crate::state::{Event, Next, next};
 use crate::{Order, OrderError, OrderState, Orders, Request};
 use tercel_event::{Command, CommandKind, Sent};
@@ -101,7 +102,7 @@ impl Orders {
 
     fn asked(&mut self, slot: u32, now: TimeNs) {
         let order = &mut self.slots[slot as usize];
-        order.ts_status = now;
+        order.questions.ask(now);
         order.status_from = now.saturating_add(self.config.status_again_after);
         self.schedule(slot);
     }
@@ -133,12 +134,24 @@ impl Orders {
 
     /// The order session is lost: what was open on it is `Unknown`. Returns how many orders became so.
     pub fn on_session_lost(&mut self, source: SourceId, now: TimeNs) -> usize {
+        self.forget_questions(|order| order.dest == source);
         self.lose(now, |order| order.dest == source)
     }
 
     /// A process took over: what was open is `Unknown`, on every session.
     pub fn on_epoch_start(&mut self, now: TimeNs) -> usize {
+        self.forget_questions(|_| true);
         self.lose(now, |_| true)
+    }
+
+    /// A question that went down with its session is not answered by a later answer.
+    fn forget_questions(&mut self, which: impl Fn(&Order) -> bool) {
+        self.for_each_open(|orders, slot| {
+            let order = &mut orders.slots[slot as usize];
+            if which(order) {
+                order.questions = Questions::NONE;
+            }
+        });
     }
 
     /// The venue has told everything it has: what it did not mention must be asked for by name.

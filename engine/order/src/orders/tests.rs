@@ -204,7 +204,8 @@ fn a_cancel_that_loses_the_race_is_no_breach() {
     let (mut orders, mut venue) = with_new();
     orders.on_command(&command(CommandKind::Cancel, 2, 1, 0, 0, 210)).unwrap();
     orders.on_exec_report(&venue.fill(1, 10, 600_000, 10, 0), SRC, TimeNs(220));
-    let reject = CancelReject { cl_ord_id: id(2), orig_cl_ord_id: id(1), ord_status: b'2', reason: 1, ..Default::default() };
+    let reject =
+        CancelReject { cl_ord_id: id(2), orig_cl_ord_id: id(1), ord_status: b'2', reason: 1, ..Default::default() };
     let update = orders.on_cancel_reject(&reject, TimeNs(230));
     assert_eq!((update.breach, update.released, state(&orders)), (None, false, OrderState::Filled));
     is_consistent(&orders);
@@ -216,12 +217,14 @@ fn a_refused_cancel_leaves_the_order_live() {
     orders.on_command(&command(CommandKind::Cancel, 2, 1, 0, 0, 210)).unwrap();
     let again = orders.on_command(&command(CommandKind::Cancel, 3, 1, 0, 0, 215));
     assert_eq!(again, Err(OrderError::State(OrderState::PendingCancel)));
-    let reject = CancelReject { cl_ord_id: id(2), orig_cl_ord_id: id(1), ord_status: b'0', reason: 0, ..Default::default() };
+    let reject =
+        CancelReject { cl_ord_id: id(2), orig_cl_ord_id: id(1), ord_status: b'0', reason: 0, ..Default::default() };
     orders.on_cancel_reject(&reject, TimeNs(220));
     assert_eq!(state(&orders), OrderState::New);
     orders.on_command(&command(CommandKind::Cancel, 3, 1, 0, 0, 230)).unwrap();
     // "Unknown order": it is not live there, and how it ended has not been shown.
-    let reject = CancelReject { cl_ord_id: id(3), orig_cl_ord_id: id(1), ord_status: b'8', reason: 2, ..Default::default() };
+    let reject =
+        CancelReject { cl_ord_id: id(3), orig_cl_ord_id: id(1), ord_status: b'8', reason: 2, ..Default::default() };
     orders.on_cancel_reject(&reject, TimeNs(240));
     assert_eq!((state(&orders), orders.status_due().map(|o| o.root)), (OrderState::Unknown, Some(id(1))));
     assert_eq!(orders.open_totals(STRATEGY, X).buy_qty, Qty(10), "still reserved");
@@ -249,7 +252,13 @@ fn a_replace_reserves_the_worse_until_it_is_answered() {
     // A shrinking replace keeps the larger quantity until it is acknowledged.
     orders.on_command(&command(CommandKind::Replace, 3, 1, 600_010, 6, 240)).unwrap();
     assert_eq!(orders.open_totals(STRATEGY, X).buy_qty, Qty(11));
-    let reject = CancelReject { cl_ord_id: id(3), orig_cl_ord_id: id(2), ord_status: b'1', response_to: b'2', ..Default::default() };
+    let reject = CancelReject {
+        cl_ord_id: id(3),
+        orig_cl_ord_id: id(2),
+        ord_status: b'1',
+        response_to: b'2',
+        ..Default::default()
+    };
     let update = orders.on_cancel_reject(&reject, TimeNs(250));
     assert_eq!(update.replaced, Some(Replaced { accepted: false, px: Price(600_010), order_qty: Qty(15) }));
     assert_eq!(state(&orders), OrderState::PartFilled);
@@ -419,7 +428,8 @@ fn an_order_of_ours_that_we_do_not_have_is_taken_in_and_can_be_cancelled() {
     let dead = ExecReport { order_id: OrderId::new(b"V2").unwrap(), ..venue.report(b'I', b'4', 78, 0, 0) };
     orders.on_exec_report(&dead, SRC, TimeNs(140));
     assert_eq!(orders.counters().unknown_reports, 1);
-    let others = ExecReport { cl_ord_id: ClOrdId::NONE, order_id: OrderId::EMPTY, ..venue.report(b'I', b'0', 79, 0, 5) };
+    let others =
+        ExecReport { cl_ord_id: ClOrdId::NONE, order_id: OrderId::EMPTY, ..venue.report(b'I', b'0', 79, 0, 5) };
     assert!(!orders.on_exec_report(&others, SRC, TimeNs(150)).adopted);
     assert_eq!(orders.counters().foreign_reports, 1);
     let fill = ExecReport { cl_ord_id: ClOrdId::NONE, order_id: OrderId::EMPTY, ..venue.fill(79, 5, 600_000, 5, 0) };
@@ -512,3 +522,4 @@ fn own_quantity_counts_what_the_public_book_shows() {
     assert_eq!(orders.own_qty_at(ACCOUNT, X, Side::Buy, Price(600_000)), Qty(0), "unknown is not shown");
 }
 
+mod random;
