@@ -245,6 +245,13 @@ fn every_message_of_the_recordings_reads_as_serde_json_reads_it() {
             }
             let got = ours(&set.1, line.json, &mut room).unwrap_or_else(|e| panic!("{name}:{}: {e}", line.line_no));
             assert_eq!(Some(&got), reference(&set.0, line.json).as_ref(), "{name}:{}", line.line_no);
+            assert_eq!(
+                set.1.decode_any(line.json, &mut room),
+                Ok(got.0),
+                "{name}:{}: the two ways differ",
+                line.line_no
+            );
+            assert_eq!(room[..got.1.len()], got.1, "{name}:{}: the two ways differ", line.line_no);
             match got.0 {
                 Message::Depth(_) => counts[0] += 1,
                 Message::BookTicker(_) => counts[1] += 1,

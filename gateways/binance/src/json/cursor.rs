@@ -135,7 +135,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over one value of any kind.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), Malformed> {
+        if self.peek() == b'"' { self.skip_string() } else { self.skip_any() }
+    }
+
+    #[inline(never)]
+    fn skip_any(&mut self) -> Result<(), Malformed> {
         // Bit i of `objects`: level i is an object.
         let (mut depth, mut objects) = (0u32, 0u64);
         loop {
@@ -253,7 +259,7 @@ impl<'a> Cursor<'a> {
 
 /// The next quote, backslash or control character at or behind `at`, or the end.
 #[inline]
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {

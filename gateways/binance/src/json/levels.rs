@@ -31,7 +31,7 @@ impl Scales {
 
     /// The array at `cursor` into the front of `out`; returns how many levels it had. The venue writes no blanks, so each
     /// separator is first looked for as one word and only then piece by piece.
-    #[inline]
+    #[inline(never)]
     pub fn levels(&self, cursor: &mut Cursor<'_>, out: &mut [Level]) -> Result<usize, Malformed> {
         let mut count = 0;
         cursor.expect(b'[')?;
@@ -76,7 +76,7 @@ fn quoted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
     counted(cursor, scale)
 }
 
-#[inline]
+#[inline(always)]
 fn counted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
     match scale.count(cursor.bytes, cursor.at) {
         Ok((count, end)) => {

@@ -1,7 +1,9 @@
 //! Hot path. One message of the venue, in its envelope `{"stream":…,"data":…}` or bare, to numbers and levels.
 //!
-//!   bytes ──▶ members in any order ──▶ Depth + levels | BookTicker | Trade | Other | Foreign
-//!                    └──(a member of the wrong shape: skipped, and a fault only if the message needs it)
+//!   bytes ──▶ keys in the venue's order (ordered.rs) ──────┬──▶ Depth + levels | BookTicker | Trade | Other | Foreign
+//!                    └──(anything else)──▶ any order ──────┘
+//!
+//! In any order, a member of the wrong shape is skipped and is a fault only if the message needs it.
 //!
 //! Memory      none: levels go into the caller's slice, which is the body of a frame.
 //! Cost        measured in benches/json.
@@ -85,16 +87,16 @@ pub struct Snapshot {
 }
 
 #[derive(Clone, Debug)]
-struct Symbol {
-    name: Box<[u8]>,
-    instrument: InstrumentId,
-    scales: Scales,
+pub(super) struct Symbol {
+    pub name: Box<[u8]>,
+    pub instrument: InstrumentId,
+    pub scales: Scales,
 }
 
 /// Knows the instruments; otherwise without state.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    symbols: Vec<Symbol>,
+    pub(super) symbols: Vec<Symbol>,
 }
 
 impl Decoder {
@@ -113,16 +115,16 @@ impl Decoder {
     /// Decodes one message. `levels` receives what a `Depth` counts; its content is undefined otherwise.
     #[inline]
     pub fn decode(&self, bytes: &[u8], levels: &mut [Level]) -> Result<Message, Malformed> {
-        let mut cursor = Cursor::new(bytes);
-        let (mut fields, mut data) = (Fields::default(), None);
-        let outcome = self.members(&mut cursor, &mut fields, Some(&mut data), levels).and_then(|()| ended(&mut cursor));
-        let fields = match data {
-            // Members of a message beside an envelope would make two messages of one.
-            Some(_) if outcome.is_ok() && fields.seen != 0 => return Err(Malformed::new(0, Why::Twice)),
-            Some(data) => data,
-            None => fields,
-        };
-        match outcome {
+        match self.decode_ordered(bytes, levels) {
+            Some(message) => Ok(message),
+            None => self.decode_any(bytes, levels),
+        }
+    }
+
+    /// As `decode`, without the short way for the order of keys that the venue uses today.
+    pub fn decode_any(&self, bytes: &[u8], levels: &mut [Level]) -> Result<Message, Malformed> {
+        let (mut cursor, mut fields) = (Cursor::new(bytes), Fields::default());
+        match self.members(&mut cursor, &mut fields, true, levels).and_then(|()| ended(&mut cursor)) {
             Ok(()) => fields.message(&self.symbols, levels),
             Err(malformed) => Err(fields.known(&self.symbols, malformed)),
         }
@@ -143,13 +145,13 @@ impl Decoder {
         read_snapshot(&symbol.scales, &mut cursor, levels).map_err(known)
     }
 
-    /// The members of one object. `data`, at the outer level, receives the fields of the message inside the envelope.
+    /// The members of one object. In the outer one, `data` is the envelope of the message.
     #[inline]
     fn members(
         &self,
         cursor: &mut Cursor<'_>,
         fields: &mut Fields,
-        mut data: Option<&mut Option<Fields>>,
+        outer: bool,
         levels: &mut [Level],
     ) -> Result<(), Malformed> {
         cursor.expect(b'{')?;
@@ -159,23 +161,26 @@ impl Decoder {
         }
         loop {
             let key = cursor.key()?;
-            if let (Key::Long(b"data"), b'{', Some(data)) = (key, cursor.peek(), data.as_deref_mut()) {
-                if data.is_some() {
-                    return Err(cursor.fault(Why::Twice));
-                }
-                let inner = data.insert(Fields::default());
-                self.members(cursor, inner, None, levels)?;
-            } else {
-                let at = cursor.at;
-                let bit = bit_of(key);
-                if bit == 0 {
-                    cursor.skip()?;
-                } else if let Err(malformed) = self.member(bit, start, cursor, fields, levels) {
-                    fields.faults |= bit;
-                    fields.fault.get_or_insert(malformed);
-                    cursor.at = at;
+            let at = cursor.at;
+            let bit = bit_of(key);
+            if bit == 0 {
+                if outer && key == Key::Long(b"data") && cursor.peek() == b'{' {
+                    if fields.seen != 0 || fields.enveloped {
+                        return Err(cursor.fault(Why::Twice));
+                    }
+                    fields.enveloped = true;
+                    self.members(cursor, fields, false, levels)?;
+                } else {
                     cursor.skip()?;
                 }
+            } else if outer && fields.enveloped {
+                // Members of a message beside an envelope would make two messages of one.
+                return Err(cursor.fault(Why::Twice));
+            } else if let Err(malformed) = self.member(bit, start, cursor, fields, levels) {
+                fields.faults |= bit;
+                fields.fault.get_or_insert(malformed);
+                cursor.at = at;
+                cursor.skip()?;
             }
             if !cursor.more(b'}')? {
                 return Ok(());
@@ -205,12 +210,10 @@ impl Decoder {
                     b"trade" => Kind::Known(Event::Trade),
                     _ => Kind::Unknown,
                 };
-                return Ok(());
             }
             SYMBOL => {
                 let name = cursor.string()?;
                 fields.symbol = self.symbols.iter().position(|s| *s.name == *name).map_or(FOREIGN, |at| at as u32);
-                return Ok(());
             }
             TIME => fields.ts_ms = whole(cursor)?,
             FIRST => fields.first = whole(cursor)?,
@@ -350,6 +353,8 @@ struct Fields {
     bids_count: usize,
     asks_count: usize,
     asks_first: bool,
+    /// The message came inside of an envelope.
+    enveloped: bool,
     buyer_is_maker: bool,
     /// The first of the faults.
     fault: Option<Malformed>,
@@ -378,6 +383,7 @@ impl Default for Fields {
             bids_count: 0,
             asks_count: 0,
             asks_first: false,
+            enveloped: false,
             buyer_is_maker: false,
             fault: None,
         }
@@ -388,6 +394,9 @@ impl Fields {
     #[inline]
     fn message(&self, symbols: &[Symbol], levels: &mut [Level]) -> Result<Message, Malformed> {
         const TICKER: u32 = SYMBOL | LAST | BIDS | BID_QTY | ASKS | ASK_QTY;
+        if let (Some(fault), true) = (self.fault, self.faults & EVENT != 0) {
+            return Err(self.known(symbols, fault));
+        }
         let event = match self.event {
             Kind::Known(event) => event,
             // Spot sends its best quotes without a name.
@@ -408,7 +417,7 @@ impl Fields {
         if self.symbol == FOREIGN && self.seen & SYMBOL != 0 && self.faults & SYMBOL == 0 {
             return Ok(Message::Foreign);
         }
-        if self.faults & (needs | optional | EVENT) != 0 {
+        if self.faults & (needs | optional) != 0 {
             return Err(self.known(symbols, self.fault.unwrap_or(Malformed::new(0, Why::Syntax))));
         }
         let symbol = symbols.get(self.symbol as usize).filter(|_| self.seen & needs == needs && self.arrays == arrays);

@@ -3,6 +3,7 @@
 mod cursor;
 mod levels;
 mod message;
+mod ordered;
 mod scale;
 
 pub use message::{BookTicker, Decoder, Depth, Event, Message, Snapshot, Trade};
