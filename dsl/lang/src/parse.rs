@@ -222,7 +222,7 @@ impl FileParser<'_> {
             }
             return None;
         };
-        let behind = (close + 1..chunk.to).find(|&at| self.scan.text(at) != ";");
+        let behind = (close + 1..chunk.to).find(|&at| self.scan.text(at) != ";" || what == "strategy");
         if let Some(at) = behind
             && !self.scan.reported_in(self.scan.span_of(Chunk { from: at, to: chunk.to }))
         {

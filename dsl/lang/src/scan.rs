@@ -212,13 +212,14 @@ impl<'a> Scan<'a> {
         if is_doc {
             return true;
         }
-        if token.kind != TokenKind::Word {
+        // Behind a dot any word is a field.
+        if token.kind != TokenKind::Word || (at > 0 && self.text(at - 1) == ".") {
             return false;
         }
         let word = self.text(at);
-        let fresh = token.first_on_line || self.text(at - 1) == ";";
+        let fresh = token.first_on_line || (at > 0 && self.text(at - 1) == ";");
         match level {
-            Level::File => FILE_WORDS.contains(&word) && fresh,
+            Level::File => FILE_WORDS.contains(&word),
             Level::Risk => word == "limit",
             Level::Strategy | Level::Mode => {
                 let second_word = word == "state" && at > from && self.text(at - 1) == "persist";
@@ -233,12 +234,17 @@ impl<'a> Scan<'a> {
         let word = self.text(at);
         let complete = match before.kind {
             TokenKind::Number | TokenKind::Text | TokenKind::Close => true,
-            TokenKind::Word => !CONTINUING.contains(&self.text(at - 1)) && self.text(at - 1) != "not",
+            TokenKind::Word => {
+                let wants_more = ["not", "bid", "ask", "go", "next", "limit", "edition", "pull", "flatten"];
+                let lists = [CONTINUING, MEMBER_WORDS, SOFT_MEMBER_WORDS, FILE_WORDS, &wants_more];
+                !lists.iter().any(|words| words.contains(&self.text(at - 1)))
+            }
             _ => false,
         };
         token.kind == TokenKind::Word
             && token.first_on_line
             && complete
+            && self.text(at - 1) != "."
             && !CONTINUING.contains(&word)
             && !self.begins_member(at, 0, level, false)
     }

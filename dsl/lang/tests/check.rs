@@ -266,3 +266,9 @@ fn a_source_change_changes_the_hash() {
     assert_ne!(one.source_hash, build("  let a = 2").unwrap().source_hash);
     assert_eq!(one.manifest.hash, one.source_hash);
 }
+
+#[test]
+fn behind_a_dot_any_word_is_a_field() {
+    refuses("  let a = x.mode + x.state", "E0203");
+    refuses("  let a = x.\n  let", "E0203");
+}
