@@ -73,6 +73,10 @@ impl Risk {
     #[inline]
     fn book_cancel(&mut self, command: &Command) {
         self.count_message(command, false);
+        #[cfg(test)]
+        if self.defect == Some(crate::ledger::Defect::ReleasesOnCancelRequest) {
+            self.release(command.root_cl_ord_id);
+        }
     }
 
     #[inline]
@@ -203,12 +207,7 @@ impl Risk {
 
     /// C33, C20, C14 (latched).
     #[inline]
-    fn may_trade(
-        &self,
-        command: &Command,
-        strategy: &ScopeState,
-        account: &ScopeState,
-    ) -> Result<(), Refusal> {
+    fn may_trade(&self, command: &Command, strategy: &ScopeState, account: &ScopeState) -> Result<(), Refusal> {
         if !self.gates_open[command.account.idx()] {
             refuse(Control::StartGate, 0, 1)?;
         }
@@ -291,6 +290,10 @@ impl Risk {
     /// C15: refuses the newest.
     #[inline]
     fn self_trade(&self, command: &Command, column: usize, added: &Added) -> Result<(), Refusal> {
+        #[cfg(test)]
+        if self.defect == Some(crate::ledger::Defect::SelfTradeOnAmend) && added.orders_count == 0 {
+            return Ok(());
+        }
         let resting = &self.resting[command.account.idx() * self.columns + column];
         if let Some(own) = resting.best(added.side.opposite()) {
             let crosses = match added.side {

@@ -193,6 +193,22 @@ pub struct Risk {
     day_end: TimeNs,
     refusals: [u64; 64],
     pub(crate) anomalies: u64,
+    #[cfg(test)]
+    pub(crate) defect: Option<Defect>,
+}
+
+/// Defects that the tests plant, to show that they would be caught.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Defect {
+    /// A replace in flight reserves what is asked for instead of the worse of the two.
+    ReservesNewOnly,
+    /// An amend is not checked against own orders.
+    SelfTradeOnAmend,
+    /// A fill after the end of its order is ignored.
+    DropsLateFills,
+    /// An unanswered cancel is taken for done: the reservation ends when it is asked for.
+    ReleasesOnCancelRequest,
 }
 
 impl Risk {
@@ -269,6 +285,8 @@ impl Risk {
             day_end: TimeNs::MIN,
             refusals: [0; 64],
             anomalies: 0,
+            #[cfg(test)]
+            defect: None,
         }
     }
 
@@ -401,6 +419,10 @@ impl Risk {
     pub(crate) fn measure(&self, order: &mut Reserved) {
         let (pending_px, pending_qty) = order.pending.unwrap_or((order.px, order.order_qty));
         order.qty = (order.order_qty.max(pending_qty) - order.cum_qty).max(0);
+        #[cfg(test)]
+        if self.defect == Some(Defect::ReservesNewOnly) {
+            order.qty = (pending_qty - order.cum_qty).max(0);
+        }
         let value = |px| {
             let instrument = self.instruments.get(order.instrument.idx());
             instrument.and_then(|i| i.valuer.order(px, Qty(order.qty))).unwrap_or(i128::MAX / 4)
