@@ -141,6 +141,16 @@ impl Program {
         if self.nodes.len() > limits::NODES_MAX {
             return Err(GraphError::TooMany { what: "nodes", max: limits::NODES_MAX });
         }
+        for (what, count) in [
+            ("rules", self.rules.len()),
+            ("sinks", self.sinks.len()),
+            ("modes", self.modes.len()),
+            ("state variables", self.states.len()),
+        ] {
+            if count > limits::PARTS_MAX {
+                return Err(GraphError::TooMany { what, max: limits::PARTS_MAX });
+            }
+        }
         if let Some(idx) = manifest.params.iter().position(|p| !p.default.is_finite()) {
             return Err(GraphError::Part { what: "parameter", idx, problem: "its default is not finite" });
         }
@@ -158,13 +168,17 @@ impl Program {
         self.check_sinks(manifest)
     }
 
+    /// Every clock that exists.
+    fn clocks(&self, manifest: &Manifest) -> ClockSet {
+        let below = |count: usize| (1u64 << count) - 1;
+        ClockSet(below(manifest.clocks.len()) | (below(self.timers.len()) << ClockSet::BASE_COUNT)) | ClockSet::COMMIT
+    }
+
     fn check_nodes(&self, manifest: &Manifest) -> Result<(), GraphError> {
         let known = |what, idx: usize, count: usize| {
             if idx < count { Ok(()) } else { Err(GraphError::Unknown { what, idx, count }) }
         };
-        let timers = self.timers.len();
-        let clocks = ((1u64 << manifest.clocks.len()) - 1) | (((1 << timers) - 1) << ClockSet::BASE_COUNT);
-        let clocks = ClockSet(clocks) | ClockSet::COMMIT;
+        let clocks = self.clocks(manifest);
         for (at, node) in self.nodes.iter().enumerate() {
             if let Some(idx) = node.args.iter().position(|a| a.idx() >= at) {
                 return Err(GraphError::Order { op: node.op.name(), idx });
@@ -224,11 +238,17 @@ impl Program {
             mode_of(self, mode)?;
         }
         let is_bool = |node: NodeId| self.nodes.get(node.idx()).is_some_and(|n| n.ty == Ty::Bool);
+        let ticks_exist = match &rule.trigger {
+            Trigger::On { event: Event::Clocks(set), .. } => self.clocks(manifest).contains(*set),
+            _ => true,
+        };
+        if !ticks_exist {
+            return wrong("a clock of its event does not exist");
+        }
         let conditions_fit = match &rule.trigger {
             Trigger::When(condition) => is_bool(*condition),
             Trigger::On { event, guard } => {
                 guard.is_none_or(is_bool)
-                    && matches!(event, Event::Clocks(_) | Event::Pulse(_))
                     && match event {
                         Event::Pulse(pulse) => is_bool(*pulse),
                         Event::Clocks(_) => true,

@@ -2,6 +2,8 @@
 
 /// Nodes of one program.
 pub const NODES_MAX: usize = 1 << 16;
+/// Rules, sinks, modes and state variables, each.
+pub const PARTS_MAX: usize = 4096;
 /// Depth of `x[k]`.
 pub const HISTORY_MAX: u32 = 1 << 16;
 /// Panes of one time window.

@@ -1,0 +1,204 @@
+//! Deadlines, expiry and periodic clocks (S1, S4, decisions 10, 12).
+use tercel_graph::{Action, Cmp, Init, Op, TimeBase, Ty};
+
+use crate::harness::{BOOK, play};
+
+#[test]
+fn elapsed_beyond_a_bound_fires_one_nanosecond_after_it() {
+    play(
+        |g| {
+            let bound = g.number(1e-6);
+            for (name, cmp) in [("gt", Cmp::Gt), ("ge", Cmp::Ge), ("lt", Cmp::Lt), ("le", Cmp::Le)] {
+                let node = g.op(Op::Deadline { base: TimeBase::Elapsed, cmp }, &[bound]);
+                g.show(name, node);
+            }
+        },
+        "
+        at       ticks |  gt  ge  lt  le  deadline
+        1s       b     |  F   F   T   T   1s+1us
+        1s+999   b     |  F   F   T   T   1s+1us
+        1s+1us   T     |  F   T   F   T   1s+1us+1
+        1s+1us+1 T     |  T   T   F   F   -
+        ",
+    );
+}
+
+#[test]
+fn a_bound_that_changes_re_arms_and_absent_disarms() {
+    play(
+        |g| {
+            let bound = g.input("bound");
+            let late = g.op(Op::Deadline { base: TimeBase::Elapsed, cmp: Cmp::Ge }, &[bound]);
+            g.show("late", late);
+        },
+        "
+        at  ticks bound  |  late  deadline
+        0   b     2      |  F     2s
+        1s  b     3      |  F     3s
+        2s  b     -      |  -     -
+        3s  b     4      |  F     4s
+        4s  T     =      |  T     -
+        5s  b     6      |  F     6s
+        ",
+    );
+}
+
+#[test]
+fn now_compares_with_a_frozen_time() {
+    play(
+        |g| {
+            let (state, until) = g.state(Ty::Time, Init::Absent);
+            let now = g.op(Op::Now, &[]);
+            let span = g.number(0.5);
+            let later = g.op(Op::TimeAdd, &[now, span]);
+            g.on_clock(None, BOOK, None, &[Action::Next { state, value: later }]);
+            let due = g.op(Op::Deadline { base: TimeBase::Now, cmp: Cmp::Ge }, &[until]);
+            g.show("due", due);
+        },
+        "
+        at        ticks |  due  deadline
+        0         t     |  -    -
+        1s        b     |  F    1s+500ms
+        1s+500ms  T     |  T    -
+        2s        b     |  F    2s+500ms
+        ",
+    );
+}
+
+#[test]
+fn times_subtract_in_nanoseconds() {
+    play(
+        |g| {
+            let (state, mark) = g.state(Ty::Time, Init::Absent);
+            let now = g.op(Op::Now, &[]);
+            g.on_clock(None, BOOK, None, &[Action::Next { state, value: now }]);
+            let since = g.op(Op::TimeSub, &[now, mark]);
+            let after = g.op(Op::Cmp(Cmp::Gt), &[now, mark]);
+            g.show("since", since);
+            g.show("after", after);
+        },
+        "
+        at    ticks |  since       after
+        0     t     |  -           -
+        1s    b     |  0           F
+        1s+1  t     |  0.000000001 T
+        3s    t     |  2           T
+        ",
+    );
+}
+
+#[test]
+fn a_signal_expires_at_the_first_nanosecond_past_max_age() {
+    play(
+        |g| {
+            let s = g.signal("s", 1_000);
+            g.show("v", s);
+            let age = g.op(Op::SignalAge(0), &[]);
+            g.show("age", age);
+        },
+        "
+        at        ticks s  s.t    |  v  age       deadline
+        1s        b     -  -      |  -  -         -
+        1s+100    s     5  1s     |  5  0.0000001 1s+1us+1
+        1s+1us    b     =  =      |  5  0.000001  1s+1us+1
+        1s+1us+1  T     =  =      |  -  0.000001001 -
+        1s+2us    s     6  1s+2us |  6  0         1s+3us+1
+        ",
+    );
+}
+
+#[test]
+fn an_invalid_signal_is_absent_and_its_age_stays() {
+    play(
+        |g| {
+            let s = g.signal("s", 1_000);
+            let zero = g.number(0.0);
+            let or = g.op(Op::Coalesce, &[s, zero]);
+            g.show("or", or);
+            let bound = g.number(2e-6);
+            let old = g.op(Op::Deadline { base: TimeBase::Age(0), cmp: Cmp::Gt }, &[bound]);
+            g.show("old", old);
+        },
+        "
+        at        ticks s  s.t |  or  old  deadline
+        1s        b     -  -   |  0   -    -
+        1s+100    s     5  1s  |  5   F    1s+1us+1
+        1s+200    s     -  1s  |  0   F    1s+1us+1
+        1s+1us+1  T     =  =   |  0   F    1s+2us+1
+        1s+2us+1  T     =  =   |  0   T    -
+        ",
+    );
+}
+
+#[test]
+fn a_feature_time_that_cannot_be_is_no_time() {
+    play(
+        |g| {
+            let s = g.signal("s", 1_000_000_000);
+            g.show("v", s);
+        },
+        "
+        at  ticks s  s.t                  |  v  deadline
+        1s  s     5  9223372036854775807  |  -  -
+        2s  s     5  1s                   |  5  2s+1
+        ",
+    );
+}
+
+#[test]
+fn every_ticks_on_multiples_since_the_epoch() {
+    play(
+        |g| {
+            let x = g.input("x");
+            let every = g.every(250_000_000);
+            let sampled = g.on(Op::Sample, &[x], every);
+            g.show("sampled", sampled);
+        },
+        "
+        at           ticks x  |  sampled  deadline
+        1s+10ms      b     1  |  -        1s+250ms
+        1s+200ms     b     2  |  -        1s+250ms
+        1s+250ms     T     =  |  2        1s+500ms
+        1s+300ms     b     3  |  2        1s+500ms
+        1s+500ms     T     =  |  3        1s+750ms
+        1s+750ms     T     =  |  3        2s
+        ",
+    );
+}
+
+#[test]
+fn missed_ticks_of_a_period_are_one_tick() {
+    play(
+        |g| {
+            let every = g.every(1_000);
+            let (state, read) = g.state(Ty::F64, Init::F64(0.0));
+            let one = g.number(1.0);
+            let next = g.op(Op::Add, &[read, one]);
+            g.on_clock(None, every, None, &[Action::Next { state, value: next }]);
+            g.show("n", read);
+        },
+        "
+        at     ticks |  n  deadline
+        0      b     |  0  1us
+        1us    T     |  1  2us
+        10us+5 b     |  2  11us
+        ",
+    );
+}
+
+#[test]
+fn a_deadline_that_can_never_come_is_not_armed() {
+    play(
+        |g| {
+            let bound = g.input("bound");
+            let late = g.op(Op::Deadline { base: TimeBase::Elapsed, cmp: Cmp::Gt }, &[bound]);
+            g.show("late", late);
+        },
+        "
+        at ticks bound  |  late  deadline
+        0  b     -1     |  T     -
+        1  b     -      |  -     -
+        2  b     1e9    |  F     1000000000s+1
+        ",
+    );
+}

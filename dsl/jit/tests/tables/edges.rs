@@ -1,0 +1,223 @@
+//! Edges: crosses, changes, hysteresis and the memory of `when` (S5, S7, decisions 7, 9, 17).
+use tercel_graph::{Action, ClockSet, Cmp, Event, Init, NodeId, Op, Trigger, Ty};
+
+use crate::harness::{BOOK, Graph, play};
+
+fn truth(g: &mut Graph, name: &str) -> NodeId {
+    let (x, zero) = (g.input(name), g.number(0.0));
+    g.op(Op::Cmp(Cmp::Ne), &[x, zero])
+}
+
+/// A rule that counts how often it fires, in column `n`.
+fn counting(g: &mut Graph, trigger: impl FnOnce(&mut Graph) -> Trigger) {
+    let (state, read) = g.state(Ty::F64, Init::F64(0.0));
+    let one = g.number(1.0);
+    let next = g.op(Op::Add, &[read, one]);
+    let trigger = trigger(g);
+    g.rule(None, trigger, &[Action::Next { state, value: next }]);
+    g.show("n", read);
+}
+
+#[test]
+fn a_cross_is_true_at_its_instant_only() {
+    play(
+        |g| {
+            let (a, b) = (g.input("a"), g.input("b"));
+            let (up, down) = (g.op(Op::CrossesAbove, &[a, b]), g.op(Op::CrossesBelow, &[a, b]));
+            g.show("up", up);
+            g.show("down", down);
+        },
+        "
+        at ticks a  b  |  up  down
+        0  b     1  2  |  F   F
+        1  b     3  2  |  T   F
+        2  b     3  2  |  F   F
+        3  .     =  =  |  F   F
+        4  b     2  2  |  F   F
+        5  b     3  2  |  T   F
+        6  b     1  2  |  F   T
+        ",
+    );
+}
+
+#[test]
+fn the_first_comparison_never_crosses() {
+    play(
+        |g| {
+            let (a, b) = (g.input("a"), g.input("b"));
+            let up = g.op(Op::CrossesAbove, &[a, b]);
+            g.show("up", up);
+        },
+        "
+        at ticks a  b  |  up
+        0  b     -  2  |  -
+        1  b     3  2  |  F
+        2  b     4  2  |  F
+        ",
+    );
+}
+
+#[test]
+fn a_gap_does_not_hide_or_repeat_a_cross() {
+    play(
+        |g| {
+            let (a, b) = (g.input("a"), g.input("b"));
+            let up = g.op(Op::CrossesAbove, &[a, b]);
+            g.show("up", up);
+        },
+        "
+        at ticks a  b  |  up
+        0  b     1  2  |  F
+        1  b     -  2  |  -
+        2  b     3  2  |  T
+        3  b     -  2  |  -
+        4  b     3  2  |  F
+        ",
+    );
+}
+
+#[test]
+fn changed_compares_with_the_last_present_value() {
+    play(
+        |g| {
+            let x = g.input("x");
+            let changed = g.op(Op::Changed, &[x]);
+            g.show("changed", changed);
+        },
+        "
+        at ticks x   |  changed
+        0  b     -   |  -
+        1  b     5   |  F
+        2  b     5   |  F
+        3  b     -   |  -
+        4  b     5   |  F
+        5  b     6   |  T
+        6  b     0   |  T
+        7  b     -0  |  F
+        ",
+    );
+}
+
+#[test]
+fn hysteresis_holds_between_its_bounds() {
+    play(
+        |g| {
+            let x = g.input("x");
+            let (on, off) = (g.number(10.0), g.number(5.0));
+            let level = g.op(Op::Hysteresis, &[x, on, off]);
+            g.show("level", level);
+        },
+        "
+        at ticks x   |  level
+        0  b     7   |  F
+        1  b     10  |  F
+        2  b     11  |  T
+        3  b     7   |  T
+        4  b     -   |  -
+        5  b     7   |  T
+        6  b     5   |  T
+        7  b     4   |  F
+        8  b     7   |  F
+        ",
+    );
+}
+
+#[test]
+fn a_strategy_rule_wants_an_observed_false_first() {
+    play(
+        |g| {
+            let c = truth(g, "c");
+            counting(g, |_| Trigger::When(c));
+        },
+        "
+        at ticks c  |  n
+        0  b     1  |  0
+        1  b     1  |  0
+        2  b     0  |  0
+        3  b     1  |  1
+        4  b     1  |  1
+        5  b     0  |  1
+        6  b     1  |  2
+        ",
+    );
+}
+
+#[test]
+fn absent_between_two_trues_does_not_fire_again() {
+    play(
+        |g| {
+            let c = truth(g, "c");
+            counting(g, |_| Trigger::When(c));
+        },
+        "
+        at ticks c  |  n
+        0  b     0  |  0
+        1  b     1  |  1
+        2  b     -  |  1
+        3  b     1  |  1
+        4  b     0  |  1
+        5  b     -  |  1
+        6  b     1  |  2
+        ",
+    );
+}
+
+#[test]
+fn on_fires_once_per_tick_while_its_guard_holds() {
+    play(
+        |g| {
+            let c = truth(g, "c");
+            counting(g, |_| Trigger::On { event: Event::Clocks(BOOK), guard: Some(c) });
+        },
+        "
+        at ticks c  |  n
+        0  b     1  |  1
+        1  t     =  |  1
+        2  b     1  |  2
+        3  bt    0  |  2
+        4  b     -  |  2
+        5  b     1  |  3
+        ",
+    );
+}
+
+#[test]
+fn a_pulse_fires_a_rule_in_its_own_round_only() {
+    play(
+        |g| {
+            let (a, b) = (g.input("a"), g.input("b"));
+            let up = g.op(Op::CrossesAbove, &[a, b]);
+            counting(g, |_| Trigger::On { event: Event::Pulse(up), guard: None });
+        },
+        "
+        at ticks a  b  |  n
+        0  b     1  2  |  0
+        1  b     3  2  |  1
+        2  t     =  =  |  1
+        3  b     3  2  |  1
+        4  b     1  2  |  1
+        5  b     3  2  |  2
+        ",
+    );
+}
+
+#[test]
+fn tick_is_true_when_its_clock_ticks() {
+    play(
+        |g| {
+            let every = g.every(10);
+            let (book, timer) = (g.on(Op::Tick, &[], BOOK), g.on(Op::Tick, &[], every));
+            let commit = g.on(Op::Tick, &[], ClockSet::COMMIT);
+            g.show("book", book);
+            g.show("timer", timer);
+            g.show("commit", commit);
+        },
+        "
+        at  ticks |  book  timer  commit
+        1   b     |  T     F      F
+        2   .     |  F     F      F
+        10  T     |  F     T      F
+        11  bt    |  T     F      F
+        ",
+    );
+}
