@@ -333,3 +333,6 @@ impl FeedMachine {
 fn feed_of(feeds: &mut [InstrumentFeed], instrument: InstrumentId) -> Option<&mut InstrumentFeed> {
     feeds.iter_mut().find(|f| f.instrument == instrument)
 }
+
+#[cfg(test)]
+mod tests;
