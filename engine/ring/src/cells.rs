@@ -1,16 +1,18 @@
-//! Numbers that one thread keeps and others look at. All relaxed: they order nothing.
+//! Numbers that one thread keeps and others look at. All relaxed: they order nothing. Each is alone on its cache lines.
+use crate::atomic::Padded;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// A count of things that happened; only grows. Clones count into the same cell.
 #[derive(Clone, Debug, Default)]
-pub struct Counter(Arc<AtomicU64>);
+pub struct Counter(Arc<Padded<AtomicU64>>);
 
 impl Counter {
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// A locked add, about 5 ns: fine at the edges and for what seldom happens.
     #[inline]
     pub fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
@@ -29,7 +31,7 @@ impl Counter {
 
 /// The latest value of something, such as a lag or a heartbeat. Clones see the same cell; one of them writes.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(Arc<AtomicU64>);
+pub struct Gauge(Arc<Padded<AtomicU64>>);
 
 impl Gauge {
     pub fn new() -> Self {
@@ -49,7 +51,7 @@ impl Gauge {
 
 /// A condition that is raised once, such as "stop". What was written before `raise` is seen after `is_raised`.
 #[derive(Clone, Debug, Default)]
-pub struct Flag(Arc<AtomicBool>);
+pub struct Flag(Arc<Padded<AtomicBool>>);
 
 impl Flag {
     pub fn new() -> Self {

@@ -9,11 +9,11 @@
 //!             other's, which it refreshes only when the ring looks full (empty).
 use crate::atomic::{Atomic, Padded};
 use crate::power_of_two::PowerOfTwo;
-use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -62,20 +62,58 @@ pub unsafe trait Slots<T: Copy> {
 
 /// Slots on the heap, shared by the two ends.
 pub struct HeapSlots<T> {
-    shared: Arc<Shared<T>>,
+    slots: *mut T,
     mask: u64,
+    shared: Arc<Shared<T>>,
 }
+
+// SAFETY: the pointer belongs to `shared`, kept alive beside it. A slot is written by the one producer and read by the one
+// consumer, never at once (see `try_push`, `drain`).
+unsafe impl<T: Send> Send for HeapSlots<T> {}
 
 struct Shared<T> {
     head: Padded<AtomicU64>,
     tail: Padded<AtomicU64>,
-    slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
+    slots: *mut T,
+    layout: Layout,
 }
 
-// SAFETY: a slot is written by the one producer and read by the one consumer, never at once (see `try_push`, `drain`).
+// SAFETY: the indices are atomics; the pointer is only the owner's, for `drop`. Items are `Copy` and need no drop.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
-// SAFETY: `put` and `with` index the same boxed slice by `slot`.
+impl<T> Shared<T> {
+    /// Slots start on a pair of cache lines, so that an item of 64 bytes costs one transfer, not two.
+    fn new(capacity: usize) -> Self {
+        let layout = Layout::array::<T>(capacity).and_then(|array| array.align_to(128));
+        let layout = layout.expect("a ring's capacity is below the address space");
+        let slots: *mut T = if layout.size() == 0 {
+            NonNull::dangling().as_ptr()
+        } else {
+            // SAFETY: the size is not zero.
+            let bytes = unsafe { alloc_zeroed(layout) };
+            if bytes.is_null() {
+                handle_alloc_error(layout);
+            }
+            // SAFETY: the range is the allocation. Written, not only zero-mapped: the hot path meets no page fault.
+            unsafe { bytes.write_bytes(0, layout.size()) };
+            bytes.cast()
+        };
+        Self { head: Padded::default(), tail: Padded::default(), slots, layout }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if self.layout.size() > 0 {
+            // SAFETY: allocated in `new` with this layout; both ends are gone.
+            unsafe { dealloc(self.slots.cast(), self.layout) };
+        }
+    }
+}
+
+// SAFETY: `put` and `with` address element `slot` of one array.
 unsafe impl<T: Copy + Send> Slots<T> for HeapSlots<T> {
     type U64 = AtomicU64;
 
@@ -96,30 +134,25 @@ unsafe impl<T: Copy + Send> Slots<T> for HeapSlots<T> {
 
     #[inline]
     unsafe fn put(&self, slot: usize, item: T) {
-        // SAFETY: the caller keeps `slot` below the capacity, which is the length of the slice, and is alone on it.
-        unsafe { (*self.shared.slots.get_unchecked(slot).get()).write(item) };
+        // SAFETY: the caller keeps `slot` below the capacity, which is the length of the array, and is alone on it.
+        unsafe { self.slots.add(slot).write(item) };
     }
 
     #[inline]
     unsafe fn with<R>(&self, slot: usize, read: impl FnOnce(&T) -> R) -> R {
         // SAFETY: as in `put`; the caller also vouches that the slot has been written.
-        read(unsafe { (*self.shared.slots.get_unchecked(slot).get()).assume_init_ref() })
+        read(unsafe { &*self.slots.add(slot) })
     }
 }
 
 /// A ring of `capacity` items.
 /// Memory: `capacity * size_of::<T>()` plus 256 bytes, touched here so that the hot path meets no page fault.
 pub fn spsc<T: Copy + Send>(capacity: PowerOfTwo) -> (Producer<T>, Consumer<T>) {
-    let mut slots: Box<[UnsafeCell<MaybeUninit<T>>]> =
-        (0..capacity.get()).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
-    // SAFETY: the range is the whole box; zero bytes are a valid `MaybeUninit`.
-    unsafe { slots.as_mut_ptr().write_bytes(0, slots.len()) };
-    let shared = Arc::new(Shared { head: Padded::default(), tail: Padded::default(), slots });
+    let shared = Arc::new(Shared::new(capacity.get()));
     let mask = capacity.get() as u64 - 1;
+    let slots = || HeapSlots { slots: shared.slots, mask, shared: Arc::clone(&shared) };
     // SAFETY: these are the only ends over these slots.
-    unsafe {
-        (Producer::over(HeapSlots { shared: Arc::clone(&shared), mask }), Consumer::over(HeapSlots { shared, mask }))
-    }
+    unsafe { (Producer::over(slots()), Consumer::over(slots())) }
 }
 
 /// The writing end.
