@@ -258,6 +258,20 @@ fn a_gap_rebuilds_the_book_from_the_message_that_showed_it() {
 }
 
 #[test]
+fn a_gap_in_the_buffer_is_never_bridged_by_an_older_snapshot() {
+    let mut rig = Rig::new();
+    rig.connect();
+    rig.depth(98, 102, 95);
+    rig.depth(110, 112, 109);
+    rig.snapshot(100);
+    assert!(!rig.machine.is_live(BTC));
+    assert_eq!((rig.machine.counters().gaps, rig.machine.counters().snapshots_old), (1, 1));
+    rig.time(250);
+    rig.snapshot(111);
+    assert_eq!(rig.took(), [Status(Connected), Status(Recovering), Snapshot(111), Delta(112), Status(Recovered)]);
+}
+
+#[test]
 fn old_and_doubled_messages_are_dropped_and_counted() {
     let mut rig = Rig::live();
     rig.depth(103, 105, 102);
@@ -495,7 +509,7 @@ proptest! {
             if rig.io.asked > answered && faults.next().unwrap() > 4 {
                 // A snapshot of some moment up to now; now and then it fails.
                 answered = rig.io.asked;
-                let back = u64::from(faults.next().unwrap()) / 6;
+                let back = u64::from(faults.next().unwrap()) / 2;
                 let id = venue.messages[idx].1.saturating_sub(back);
                 if back == 3 {
                     let now = rig.now();
