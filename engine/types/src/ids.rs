@@ -36,6 +36,17 @@ const SHARD_BITS: u32 = 6;
 const COUNTER_BITS: u32 = 38;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"; // Crockford: no I, L, O, U to misread over a telephone
 
+const NO_DIGIT: u8 = 0xff;
+/// Value of each byte as a digit of `ALPHABET`.
+static DIGITS: [u8; 256] = {
+    let (mut table, mut at) = ([NO_DIGIT; 256], 0);
+    while at < ALPHABET.len() {
+        table[ALPHABET[at] as usize] = at as u8;
+        at += 1;
+    }
+    table
+};
+
 /// FIX ClOrdID (11): epoch, shard and counter in 64 bits. Unique for ever, since an epoch is never used twice, and
 /// decodable without a table. On the wire it is 13 characters of Crockford base 32. 0 means "no order".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
@@ -97,14 +108,10 @@ impl ClOrdId {
         }
         let mut value: u64 = 0;
         for &byte in text {
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'A'..=b'Z' => match ALPHABET.iter().position(|&a| a == byte) {
-                    Some(at) => at as u8,
-                    None => return Err(ClOrdIdError::Character(byte)),
-                },
-                _ => return Err(ClOrdIdError::Character(byte)),
-            };
+            let digit = DIGITS[byte as usize];
+            if digit == NO_DIGIT {
+                return Err(ClOrdIdError::Character(byte));
+            }
             if value >> 59 != 0 {
                 return Err(ClOrdIdError::Overflow);
             }

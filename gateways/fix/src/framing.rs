@@ -46,18 +46,13 @@ pub fn scan(bytes: &[u8]) -> Scan {
         return garbage(bytes);
     }
     let head = &bytes[..bytes.len().min(MAX_HEAD_LEN)];
-    let Some(begin_string_end) = head.iter().position(|&b| b == SOH) else {
-        return if head.len() < MAX_HEAD_LEN { Scan::Partial } else { garbled(bytes, Garbled::Order) };
+    let (begin_string_end, mut at) = match head.first_chunk::<12>() {
+        Some(b"8=FIX.4.4\x019=") => (9, 12),
+        _ => match scan_head(head, bytes) {
+            Ok(places) => places,
+            Err(scan) => return scan,
+        },
     };
-    // "9=" and up to six digits; anything else is out of order.
-    let mut at = begin_string_end + 1;
-    for want in b"9=" {
-        match head.get(at) {
-            None => return Scan::Partial,
-            Some(byte) if byte == want => at += 1,
-            Some(_) => return garbled(bytes, Garbled::Order),
-        }
-    }
     let (first, mut body_len) = (at, 0usize);
     loop {
         match head.get(at) {
@@ -73,12 +68,9 @@ pub fn scan(bytes: &[u8]) -> Scan {
     if len > MAX_MESSAGE_LEN {
         return garbled(bytes, Garbled::TooLong);
     }
-    for (offset, want) in b"35=".iter().enumerate() {
-        match bytes.get(body_start + offset) {
-            None => return Scan::Partial,
-            Some(byte) if byte == want => {}
-            Some(_) => return garbled(bytes, Garbled::Order),
-        }
+    let begins = &bytes[body_start.min(bytes.len())..bytes.len().min(body_start + 3)];
+    if begins != b"35=" {
+        return if b"35=".starts_with(begins) { Scan::Partial } else { garbled(bytes, Garbled::Order) };
     }
     let Some(message) = bytes.get(..len) else { return Scan::Partial };
     match message[len - TRAILER_LEN - 1..] {
@@ -87,6 +79,25 @@ pub fn scan(bytes: &[u8]) -> Scan {
         }
         _ => garbled(bytes, Garbled::BodyLength),
     }
+}
+
+/// End of BeginString and place of the first digit of BodyLength, whatever the version.
+#[cold]
+fn scan_head(head: &[u8], bytes: &[u8]) -> Result<(usize, usize), Scan> {
+    let Some(begin_string_end) = head.iter().position(|&b| b == SOH) else {
+        let partial = head.len() < MAX_HEAD_LEN;
+        return Err(if partial { Scan::Partial } else { garbled(bytes, Garbled::Order) });
+    };
+    // "9=" and up to six digits; anything else is out of order.
+    let mut at = begin_string_end + 1;
+    for want in b"9=" {
+        match head.get(at) {
+            None => return Err(Scan::Partial),
+            Some(byte) if byte == want => at += 1,
+            Some(_) => return Err(garbled(bytes, Garbled::Order)),
+        }
+    }
+    Ok((begin_string_end, at))
 }
 
 #[cold]

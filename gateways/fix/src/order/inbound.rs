@@ -105,7 +105,8 @@ impl Desk {
             self.end_mass_answer(texts.mass_request, 0, now, io);
             return Verdict::Done;
         }
-        let report = match self.report_of(&texts, inbound) {
+        let ts_exchange = self.stamps.read(texts.transact_time).unwrap_or(TimeNs(0));
+        let report = match self.report_of(&texts, ts_exchange, inbound) {
             Ok(report) => report,
             Err((ref_tag, reason)) => return self.malformed(ref_tag, reason),
         };
@@ -122,7 +123,12 @@ impl Desk {
 
     /// The report as a frame, or the tag that is missing or cannot be read, with its SessionRejectReason.
     #[inline]
-    fn report_of(&self, texts: &Texts<'_>, inbound: &Inbound<'_>) -> Result<ExecReport, (u32, u32)> {
+    fn report_of(
+        &self,
+        texts: &Texts<'_>,
+        ts_exchange: TimeNs,
+        inbound: &Inbound<'_>,
+    ) -> Result<ExecReport, (u32, u32)> {
         const MISSING: u32 = reject_reason::REQUIRED_TAG_MISSING;
         const RANGE: u32 = reject_reason::VALUE_OUT_OF_RANGE;
         const FORMAT: u32 = reject_reason::INCORRECT_DATA_FORMAT;
@@ -154,7 +160,7 @@ impl Desk {
             last_qty: Qty(last_qty),
             cum_qty: Qty(qty(texts.cum_qty, tag::CUM_QTY)?),
             leaves_qty: Qty(qty(texts.leaves_qty, tag::LEAVES_QTY)?),
-            ts_exchange: parse_stamp(texts.transact_time).unwrap_or(TimeNs(0)),
+            ts_exchange,
             ts_recv: inbound.ts_recv,
             instrument: instrument.id,
             side: Side::from_u8(texts.side.wrapping_sub(b'0')).ok_or((tag::SIDE, RANGE))? as u8,

@@ -17,6 +17,7 @@ mod trail;
 pub use trail::InboundTrail;
 
 use crate::session::{Application, Inbound, Link, Session, SessionConfig, Verdict};
+use crate::stamp::StampReader;
 use crate::store::Store;
 use crate::tag::msg_type;
 use outbound::Template;
@@ -105,6 +106,7 @@ pub(crate) struct Desk {
     table: Table,
     sent: SentRing,
     frame: FrameBuf,
+    stamps: StampReader,
     kill: kill::Kill,
     mass: Option<inbound::MassAnswer>,
     counters: GatewayCounters,
@@ -123,6 +125,7 @@ impl<S: Store> OrderGateway<S> {
             table: Table::with_capacity(config.orders_max),
             sent: SentRing::new(),
             frame: FrameBuf::new(),
+            stamps: StampReader::default(),
             kill: kill::Kill::new(config.epoch),
             mass: None,
             counters: GatewayCounters::default(),

@@ -485,12 +485,12 @@ impl<S: Store> Link<S> {
             && header.target_comp_id == self.config.sender_comp_id.as_bytes()
     }
 
-    fn sending_time_fault(&self, header: &Header<'_>, now: Now) -> Option<(u32, &'static str)> {
+    fn sending_time_fault(&mut self, header: &Header<'_>, now: Now) -> Option<(u32, &'static str)> {
         let tolerance = self.config.sending_time_tolerance?;
         if header.sending_time.is_empty() {
             return Some((reject_reason::REQUIRED_TAG_MISSING, "Required tag missing"));
         }
-        match parse_stamp(header.sending_time) {
+        match self.stamps.read(header.sending_time) {
             None => Some((reject_reason::INCORRECT_DATA_FORMAT, "Incorrect data format for value")),
             Some(sent) if now.wall.since(sent).0.unsigned_abs() > tolerance.0.unsigned_abs() => {
                 Some((reject_reason::SENDING_TIME_ACCURACY, "SendingTime accuracy problem"))
@@ -501,7 +501,13 @@ impl<S: Store> Link<S> {
 
     /// Why a first message is no acceptable Logon. Checked in full before anything of ours changes: a stranger must not be
     /// able to reset a session.
-    fn logon_problem(&self, message: &Message<'_>, header: &Header<'_>, known: bool, now: Now) -> Option<&'static str> {
+    fn logon_problem(
+        &mut self,
+        message: &Message<'_>,
+        header: &Header<'_>,
+        known: bool,
+        now: Now,
+    ) -> Option<&'static str> {
         if header.msg_type != msg_type::LOGON {
             return Some("the first message is no Logon");
         }

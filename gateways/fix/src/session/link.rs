@@ -1,6 +1,7 @@
 //! The sending half of a session: numbers, templates of the header, the store, and what the session remembers of its peer.
 use super::{SessionConfig, Wire};
 use crate::message::Index;
+use crate::stamp::StampReader;
 use crate::store::Store;
 use crate::tag::{self, msg_type};
 use crate::writer::Writer;
@@ -107,6 +108,7 @@ pub struct Link<S> {
     pub(super) counters: Counters,
     pub(super) reason: String,
     pub(super) writer: Writer,
+    pub(super) stamps: StampReader,
     begin: Vec<u8>,
     /// `49=…|56=…|` and `|52=` follow the number.
     comp_ids: Vec<u8>,
@@ -134,6 +136,7 @@ impl<S: Store> Link<S> {
             counters: Counters::default(),
             reason: String::with_capacity(256),
             writer: Writer::default(),
+            stamps: StampReader::default(),
             begin,
             comp_ids,
             resend_index: Index::default(),
