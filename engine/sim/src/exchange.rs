@@ -6,7 +6,7 @@
 use crate::matcher::{Fill, Matcher, Placed};
 use crate::order::{OrderNo, Refusal, Terms};
 use crate::queue::QueueModel;
-use crate::report::{CancelRefused, ClientId, ClientNo, ExecType, Execution, MassStatus, OrdStatus, Response};
+use crate::report::{CancelRefused, ClientId, ClientNo, ExecType, Execution, Holding, MassStatus, OrdStatus, Response};
 use std::collections::{BTreeMap, VecDeque};
 use tercel_event::{Frame, FrameError, FrameKind, OrdType, Tif};
 use tercel_types::{Ascii, Instrument, InstrumentId, Money, Price, Qty, Side, TimeNs};
@@ -53,16 +53,6 @@ pub struct Replace {
     pub limit: Option<Price>,
     /// The new total, not what is left.
     pub qty: Qty,
-}
-
-/// Position and fees of one client in one instrument, by the venue's own count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holding {
-    pub position: Qty,
-    pub bought: Qty,
-    pub sold: Qty,
-    pub fees: Money,
-    pub fills_count: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -478,6 +468,7 @@ impl Exchange {
             cost: order.cost,
             liquidity: 0,
             commission: Money::ZERO,
+            holding: self.holding(order.client, order.instrument),
             refusal: None,
             status_request: ClientId::EMPTY,
             mass: None,
@@ -515,6 +506,7 @@ impl Exchange {
             cost: 0,
             liquidity: 0,
             commission: Money::ZERO,
+            holding: Holding::default(),
             refusal: None,
             status_request: ClientId::EMPTY,
             mass: None,

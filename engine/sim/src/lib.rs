@@ -12,9 +12,9 @@ mod queue;
 mod report;
 
 pub use adapter::{EngineSide, Latency, SimConfig, SimExchange, exec_id, order_id, run_until};
-pub use exchange::{Cancel, Exchange, ExchangeConfig, Holding, NewOrder, Replace};
+pub use exchange::{Cancel, Exchange, ExchangeConfig, NewOrder, Replace};
 pub use market::{PublicTrade, Quote};
 pub use matcher::{Fill, Matcher, Placed};
 pub use order::{OrderNo, Refusal, Terms};
 pub use queue::{HOLD, QueueModel};
-pub use report::{CancelRefused, ClientId, ClientNo, ExecType, Execution, MassStatus, OrdStatus, Response};
+pub use report::{CancelRefused, ClientId, ClientNo, ExecType, Execution, Holding, MassStatus, OrdStatus, Response};

@@ -39,6 +39,16 @@ impl OrdStatus {
     }
 }
 
+/// Position and fees of one client in one instrument, by the venue's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    pub position: Qty,
+    pub bought: Qty,
+    pub sold: Qty,
+    pub fees: Money,
+    pub fills_count: u64,
+}
+
 /// Place of a report in the answer to a mass status request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MassStatus {
@@ -83,6 +93,8 @@ pub struct Execution {
     pub liquidity: u8,
     /// Commission of this fill, in the settlement currency.
     pub commission: Money,
+    /// The client's position and fees in the instrument, this event included.
+    pub holding: Holding,
     pub refusal: Option<Refusal>,
     /// OrdStatusReqID (790), empty when absent.
     pub status_request: ClientId,

@@ -190,7 +190,6 @@ impl VenueLog {
         match response {
             Response::Execution(e) => {
                 let Some(instrument) = exchange.matcher(e.instrument).map(|m| m.instrument()) else { return };
-                let holding = exchange.holding(e.client, e.instrument);
                 self.order_line("exec", e.after, now, |line| {
                     line.int("client", e.client)
                         .byte("exec_type", e.exec_type as u8)
@@ -214,8 +213,8 @@ impl VenueLog {
                             .text("last_qty", &qty_text(instrument, e.last_qty))
                             .int("liquidity", e.liquidity)
                             .text("commission", &money_text(e.commission))
-                            .text("position", &qty_text(instrument, holding.position))
-                            .text("fees", &money_text(holding.fees));
+                            .text("position", &qty_text(instrument, e.holding.position))
+                            .text("fees", &money_text(e.holding.fees));
                     }
                     if let Some(refusal) = e.refusal {
                         line.text("reason", refusal.text());

@@ -148,6 +148,12 @@ type Exec = (ClOrdId, u8, u8, i64, i64, i64, u8, Vec<u8>);
 
 fn live(requests: &[(TimeNs, Command)], until: TimeNs) -> (VenueCore, Vec<Exec>) {
     let mut venue = core(|_| {});
+    let executions = play(&mut venue, requests, until);
+    (venue, executions)
+}
+
+/// Sends the requests at their times and returns the executions that the venue sent.
+fn play(venue: &mut VenueCore, requests: &[(TimeNs, Command)], until: TimeNs) -> Vec<Exec> {
     let mut io = Wires::default();
     venue.fix_connected(START, &mut io);
     venue.fix_received(&message(1, START, "A", "98=0|108=3600|"), START, &mut io);
@@ -162,8 +168,7 @@ fn live(requests: &[(TimeNs, Command)], until: TimeNs) -> (VenueCore, Vec<Exec>)
         venue.on_time(due, &mut io);
     }
     let text = String::from_utf8(io.fix).unwrap().replace('\x01', "|");
-    let executions = text.split("8=FIX.4.4|").filter(|message| message.contains("|35=8|")).map(exec_of_text).collect();
-    (venue, executions)
+    text.split("8=FIX.4.4|").filter(|message| message.contains("|35=8|")).map(exec_of_text).collect()
 }
 
 fn exec_of_text(message: &str) -> Exec {
@@ -431,4 +436,55 @@ fn lying_frames_are_refused() {
     bytes[4] = 0xff;
     assert!(exchange.on_frame(&Frame::parse(&bytes).unwrap(), START).is_err());
     assert_eq!(exchange.after(), 0);
+}
+
+/// The folder of one judged run, and the judge's exit code and words.
+fn judge(folder: &Path, more: &[&str]) -> (bool, serde_json::Value) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("judge.py");
+    let output = std::process::Command::new("python3").arg(script).arg(folder).args(more).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report = serde_json::from_str(&text)
+        .unwrap_or_else(|_| panic!("no report: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.success(), report)
+}
+
+/// The judge agrees with a run of 400 requests, and disagrees as soon as one line of the log says something else.
+#[test]
+fn a_judge_that_shares_no_code_accepts_the_log_and_catches_planted_lies() {
+    let recording = recording();
+    let requests = requests(&recording);
+    let folder = std::env::temp_dir().join(format!("tercel-venue-judge-{}", std::process::id()));
+    let log = VenueLog::in_folder(&folder).unwrap();
+    let mut config = VenueConfig::new(slice(), btcusdt_perp(), folder.clone());
+    config.start = Start::At(START);
+    let mut venue = VenueCore::new(&config, recording, Box::new(MemoryStore::new()), log, START).unwrap();
+    play(&mut venue, &requests, START.saturating_add(DurationNs::from_secs(18)));
+    venue.flush_log().unwrap();
+    let holding = venue.report().holding;
+
+    let path = slice().to_string_lossy().into_owned();
+    let (accepted, report) = judge(&folder, &["--recording", &path]);
+    assert!(accepted, "{}", report["wrong"]);
+    assert_eq!(report["position"], btcusdt_perp().lot.text_of(holding.position.0).as_str());
+    assert_eq!(report["fills"], holding.fills_count);
+    assert_eq!(report["orders"].as_object().unwrap().len(), requests.len() * 5 / 7 + 1);
+
+    let orders = folder.join(tercel_venue::ORDERS_FILE);
+    let text = std::fs::read_to_string(&orders).unwrap();
+    let fill = text.lines().find(|line| line.contains("\"liquidity\":1")).unwrap();
+    let better = if fill.contains("\"side\":1") { "61000.0" } else { "62500.0" };
+    let px = fill.split("\"last_px\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let lies = [
+        text.replace(fill, &fill.replace(&format!("\"last_px\":\"{px}\""), &format!("\"last_px\":\"{better}\""))),
+        text.replace(fill, &fill.replace("\"liquidity\":1", "\"liquidity\":2")),
+        text.replacen(&format!("{fill}\n"), "", 1),
+        text.replacen("\"cum_qty\":\"0.000\"", "\"cum_qty\":\"0.001\"", 1),
+    ];
+    for (at, lie) in lies.iter().enumerate() {
+        assert_ne!(*lie, text, "lie {at} changes nothing");
+        std::fs::write(&orders, lie).unwrap();
+        let (accepted, report) = judge(&folder, &["--recording", &path]);
+        assert!(!accepted && !report["wrong"].as_array().unwrap().is_empty(), "lie {at} was believed");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

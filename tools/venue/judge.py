@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""Judge a run from the venue's log alone; imports nothing of Tercel.
+
+Input    the log folder of `tercel venue` (docs/reference/venue-log.md) and, with --recording, the file that was played.
+Output   one JSON object: orders, position, fees, fills, and what is wrong. Exit code 0 when nothing is, else 1.
+Checks   line numbers and execution ids without holes; the life of every order; position and fees recomputed from fills; every
+         answer on the wire says what the order lines say; with --recording, no fill better or larger than the record
+         allows; with --against FILE, the same as another account of the run (JSON with any of position, fees, fills,
+         orders: {ClOrdID: cum_qty}).
+"""
+import argparse
+import gzip
+import json
+import sys
+from collections import defaultdict
+from decimal import ROUND_HALF_EVEN, Decimal, getcontext
+from pathlib import Path
+
+getcontext().prec = 60
+OPEN = ("0", "1")
+
+
+def read_lines(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+class Orders:
+    """Orders, position and fees as the execution lines add up."""
+
+    def __init__(self, maker, taker, multiplier):
+        self.rates = {1: maker, 2: taker}
+        self.multiplier = multiplier
+        self.orders = {}
+        self.position = Decimal(0)
+        self.fees = Decimal(0)
+        self.fills = []
+        self.wrong = []
+        self.next_exec = 1
+
+    def fail(self, line, what):
+        self.wrong.append(f"orders.jsonl line {line['n']}: {what}")
+
+    def exec(self, line):
+        kind = line["exec_type"]
+        if kind == "I":
+            return self.status(line)
+        if line["exec_id"] != f"E{self.next_exec:010}":
+            self.fail(line, f"exec_id {line['exec_id']}, expected E{self.next_exec:010}")
+        self.next_exec += 1
+        number = lambda key: Decimal(line.get(key, "0"))
+        order = self.orders.get(line["order_id"])
+        if kind in "08":
+            if order is not None:
+                self.fail(line, "a second birth")
+            order = {"cum": Decimal(0), "open": kind == "0", "ids": [], "side": line["side"]}
+            self.orders[line["order_id"]] = order
+        if order is None:
+            return self.fail(line, "an order that was never acknowledged")
+        if kind not in "08" and not order["open"]:
+            self.fail(line, "an event of an order that is done")
+        if line.get("cl_ord_id") not in order["ids"]:
+            order["ids"].append(line.get("cl_ord_id"))
+        order["qty"], order["px"] = number("order_qty"), line.get("px")
+        if kind == "F":
+            self.fill(line, order)
+        order["open"] = line["ord_status"] in OPEN
+        order["status"] = line["ord_status"]
+        if number("cum_qty") != order["cum"]:
+            self.fail(line, f"cum_qty {line['cum_qty']}, fills add up to {order['cum']}")
+        leaves = order["qty"] - order["cum"] if order["open"] else Decimal(0)
+        if number("leaves_qty") != leaves:
+            self.fail(line, f"leaves_qty {line['leaves_qty']}, expected {leaves}")
+        want = {"0": "0", "4": "4", "8": "8", "C": "C"}.get(kind)
+        if kind in "F5":
+            want = "2" if order["cum"] == order["qty"] else "1" if order["cum"] else "0"
+        if line["ord_status"] != want:
+            self.fail(line, f"ord_status {line['ord_status']}, expected {want}")
+
+    def fill(self, line, order):
+        px, qty = Decimal(line["last_px"]), Decimal(line["last_qty"])
+        sign = 1 if line["side"] == 1 else -1
+        if qty <= 0:
+            self.fail(line, "a fill of nothing")
+        limit = line.get("px")
+        if limit is not None and (px - Decimal(limit)) * sign > 0:
+            self.fail(line, f"filled at {px}, beyond its limit {limit}")
+        order["cum"] += qty
+        self.position += sign * qty
+        fee = (px * qty * self.multiplier * self.rates[line["liquidity"]]).quantize(Decimal("1e-12"), ROUND_HALF_EVEN)
+        self.fees += fee
+        self.fills.append(line)
+        for key, value in (("commission", fee), ("position", self.position), ("fees", self.fees)):
+            if Decimal(line[key]) != value:
+                self.fail(line, f"{key} {line[key]}, expected {value}")
+
+    def status(self, line):
+        order = self.orders.get(line["order_id"])
+        if order is not None and (order["status"], order["cum"]) != (line["ord_status"], Decimal(line["cum_qty"])):
+            self.fail(line, "a status report that differs from the events before it")
+
+
+def judge_wire(folder, lines):
+    """Every execution that left says what the order lines say, under one number, and none is unheard of."""
+    wrong, told = [], {line["exec_id"]: line for line in lines if line["type"] == "exec" and line["exec_id"] != "0"}
+    numbers = {}
+    for row in (folder / "fix.log").read_text(encoding="utf-8").splitlines():
+        _, _, way, text = row.split(" ", 3)
+        if way != "out":
+            continue
+        for message in text.split("8=FIX.4.4|")[1:]:
+            fields = dict(pair.split("=", 1) for pair in message.split("|") if "=" in pair)
+            if fields.get("35") != "8" or fields.get("150") == "I":
+                continue
+            line = told.get(fields["17"])
+            if line is None:
+                wrong.append(f"fix.log: execution {fields['17']} is in no order line")
+                continue
+            if numbers.setdefault(fields["17"], fields["34"]) != fields["34"]:
+                wrong.append(f"fix.log: execution {fields['17']} went out under two numbers")
+            pairs = [("37", "order_id"), ("11", "cl_ord_id"), ("150", "exec_type"), ("39", "ord_status"), ("14", "cum_qty")]
+            pairs += [("151", "leaves_qty"), ("38", "order_qty"), ("31", "last_px"), ("32", "last_qty"), ("12", "commission")]
+            for tag, key in pairs:
+                if fields.get(tag) != (str(line[key]) if key in line else None):
+                    wrong.append(f"fix.log: {fields['17']} has {tag}={fields.get(tag)}, the order line {line.get(key)}")
+    return wrong, len(numbers)
+
+
+class Record:
+    """The recorded market, message by message: depth levels, the newest quote, the last trade."""
+
+    def __init__(self):
+        self.levels = ({}, {})
+        self.depth_id = 0
+        self.quote = None
+        self.trade = None
+        self.trade_left = Decimal(0)
+
+    def levels_of(self, bids, asks):
+        for side, rows in ((0, bids), (1, asks)):
+            for px, qty in rows:
+                if Decimal(qty) > 0:
+                    self.levels[side][Decimal(px)] = Decimal(qty)
+                else:
+                    self.levels[side].pop(Decimal(px), None)
+
+    def apply(self, data, head_id):
+        self.trade = None
+        if data["e"] == "depthUpdate":
+            if data["u"] > head_id:
+                self.levels_of(data["b"], data["a"])
+                self.depth_id = data["u"]
+        elif data["e"] == "bookTicker":
+            if self.quote is None or data["u"] >= self.quote["u"]:
+                self.quote = data
+        else:
+            self.trade = data
+            self.trade_left = Decimal(data["q"])
+
+    def displayed(self, side, px):
+        """Displayed quantity of bids (0) or asks (1) at a price."""
+        if self.quote is not None and self.quote["u"] > self.depth_id:
+            best, qty = Decimal(self.quote["ba"[side]]), Decimal(self.quote["BA"[side]])
+            if px == best:
+                return qty
+            if (px > best) == (side == 0):
+                return Decimal(0)
+        return self.levels[side].get(px, Decimal(0))
+
+    def reached(self, side, px):
+        """True when the other side than `side` displays quantity at `px` or through it."""
+        other = 1 - side
+        prices = list(self.levels[other])
+        if self.quote is not None:
+            prices.append(Decimal(self.quote["ba"[other]]))
+        inside = (lambda at: at <= px) if side == 0 else (lambda at: at >= px)
+        return any(inside(at) and self.displayed(other, at) > 0 for at in prices)
+
+
+def judge_record(path, fills):
+    """No fill is better or larger than what the record traded or displayed at its `after`."""
+    wrong, by_after = [], defaultdict(list)
+    for fill in fills:
+        by_after[fill["after"]].append(fill)
+    opener = gzip.open if str(path).endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        rows = [row.split(" ", 1)[1] for row in file]
+    snapshot_at = next(at for at, row in enumerate(rows) if row.startswith('{"lastUpdateId"'))
+    snapshot = json.loads(rows[snapshot_at])
+    record, count, last = Record(), 0, max(by_after, default=0)
+    record.levels_of(snapshot["bids"], snapshot["asks"])
+    record.depth_id = snapshot["lastUpdateId"]
+    for at, row in enumerate(rows):
+        if at == snapshot_at:
+            continue
+        record.apply(json.loads(row)["data"], snapshot["lastUpdateId"] if at < snapshot_at else 0)
+        count += 1
+        for fill in by_after.get(count, []):
+            px, qty, side = Decimal(fill["last_px"]), Decimal(fill["last_qty"]), fill["side"] - 1
+            if fill["liquidity"] == 2:
+                if record.displayed(1 - side, px) < qty:
+                    wrong.append(f"{fill['exec_id']}: took {qty} at {px}, displayed {record.displayed(1 - side, px)}")
+                continue
+            trade = record.trade
+            if trade is not None and trade["m"] == (side == 0):
+                through = (Decimal(trade["p"]) <= px) if side == 0 else (Decimal(trade["p"]) >= px)
+                record.trade_left -= qty
+                if not through or record.trade_left < 0:
+                    wrong.append(f"{fill['exec_id']}: {qty} at {px} by a trade of {trade['q']} at {trade['p']}")
+            elif not record.reached(side, px):
+                wrong.append(f"{fill['exec_id']}: passive at {px} without a trade or quote that reaches it")
+        if count >= last:
+            break
+    return wrong
+
+
+def compare(path, orders, cums):
+    wrong, other = [], json.loads(Path(path).read_text(encoding="utf-8"))
+    for key, value in (("position", orders.position), ("fees", orders.fees), ("fills", Decimal(len(orders.fills)))):
+        if key in other and Decimal(str(other[key])) != value:
+            wrong.append(f"{key}: the venue has {value}, {path} has {other[key]}")
+    for cl_ord_id, cum in other.get("orders", {}).items():
+        if Decimal(str(cum)) != cums.get(cl_ord_id, Decimal(0)):
+            wrong.append(f"order {cl_ord_id}: the venue filled {cums.get(cl_ord_id, 0)}, {path} has {cum}")
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Judge a run from the venue's log.", epilog="example: judge.py run/venue")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--recording", type=Path)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--maker", type=Decimal, default=Decimal("0.0002"), help="fee rate of passive fills")
+    parser.add_argument("--taker", type=Decimal, default=Decimal("0.0005"), help="fee rate of aggressive fills")
+    parser.add_argument("--multiplier", type=Decimal, default=Decimal(1))
+    args = parser.parse_args()
+    lines = read_lines(args.folder / "orders.jsonl")
+    orders = Orders(args.maker, args.taker, args.multiplier)
+    wrong = [f"orders.jsonl line {at}: n is {line['n']}" for at, line in enumerate(lines, 1) if line["n"] != at]
+    for line in lines:
+        if line["type"] == "exec":
+            orders.exec(line)
+    wrong += orders.wrong
+    on_wire_wrong, on_wire = judge_wire(args.folder, lines)
+    wrong += on_wire_wrong
+    if args.recording:
+        wrong += judge_record(args.recording, orders.fills)
+    cums = {cl_ord_id: order["cum"] for order in orders.orders.values() for cl_ord_id in order["ids"]}
+    if args.against:
+        wrong += compare(args.against, orders, cums)
+    print(json.dumps({
+        "orders": {order_id: {
+            "cl_ord_ids": order["ids"], "side": order["side"], "status": order["status"], "order_qty": str(order["qty"]),
+            "px": order["px"], "cum_qty": str(order["cum"]),
+        } for order_id, order in orders.orders.items()},
+        "open_orders": sum(order["open"] for order in orders.orders.values()),
+        "position": str(orders.position),
+        "fees": str(orders.fees),
+        "fills": len(orders.fills),
+        "passive_fills": sum(fill["liquidity"] == 1 for fill in orders.fills),
+        "executions_on_wire": on_wire,
+        "wrong": wrong,
+    }))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
