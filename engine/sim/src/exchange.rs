@@ -515,7 +515,7 @@ impl Exchange {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one message, one caller each")]
     fn refuse(
         &mut self,
         client: ClientNo,

@@ -120,7 +120,9 @@ pub struct CancelRefused {
     pub after: u64,
 }
 
+/// One answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "almost every answer is the large one")]
 pub enum Response {
     Execution(Execution),
     CancelRefused(CancelRefused),

@@ -273,7 +273,7 @@ impl Recording {
     }
 
     /// Depth messages that end at or before update `after_id` are counted only.
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "what a message is applied to, and from where on")]
     fn apply_if(
         &self,
         idx: usize,
