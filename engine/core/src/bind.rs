@@ -1,8 +1,6 @@
 //! Binding of strategies to the run: names become numbers once, before the first frame; every mistake is listed at once.
 use crate::{CoreConfig, StrategyConfig, TIMERS_MAX};
-use tercel_event::{
-    ClockSource, Input, InstrumentBinding, Manifest, Metric, ParamSpec, SinkSpec, Strategy, Verdict, Via,
-};
+use tercel_event::{ClockSource, Input, InstrumentBinding, Manifest, Metric, SinkSpec, Strategy, Verdict, Via};
 use tercel_types::{Instrument, InstrumentId, InstrumentKind, Instruments, Problem};
 
 /// Numbers that a manifest's names stand for.
@@ -112,17 +110,16 @@ pub(crate) fn bind(config: &CoreConfig, idx: usize, strategy: &mut dyn Strategy,
         }
     }
     for (name, value) in &own.params {
-        let found = manifest.params.iter().position(|spec| &spec.name == name);
-        match found.map(|at| strategy.set_param(at, *value)) {
+        let found = manifest.params.iter().enumerate().find(|(_, spec)| &spec.name == name);
+        // The range is checked here too: a strategy that takes any value is still held to what it declared.
+        let set = found.map(|(at, spec)| match strategy.set_param(at, *value) {
+            Ok(()) if (spec.lo..=spec.hi).contains(value) => Ok(()),
+            _ => Err((value.to_string(), format!("{} .. {} {}", spec.lo, spec.hi, spec.unit))),
+        });
+        match set {
             Some(Ok(())) => {}
-            Some(Err(error)) => {
-                let allowed = manifest.params.iter().find(|spec| &spec.name == name).map(range).unwrap_or_default();
-                out.add(
-                    &format!("params.{name}"),
-                    error.to_string(),
-                    allowed,
-                    "choose a value inside the declared range",
-                );
+            Some(Err((seen, allowed))) => {
+                out.add(&format!("params.{name}"), seen, allowed, "choose a value inside the declared range");
             }
             None => {
                 let names: Vec<&str> = manifest.params.iter().map(|spec| spec.name.as_str()).collect();
@@ -152,10 +149,6 @@ impl Problems<'_> {
     fn add(&mut self, key: &str, seen: String, allowed: String, help: &str) {
         self.list.push(Problem { key: format!("{}.{key}", self.prefix), seen, allowed, help: help.into() });
     }
-}
-
-fn range(spec: &ParamSpec) -> String {
-    format!("{} .. {} {}", spec.lo, spec.hi, spec.unit)
 }
 
 fn find_instrument<'a>(

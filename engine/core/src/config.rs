@@ -55,6 +55,9 @@ pub struct CoreConfig {
     pub status_retry: DurationNs,
     /// A feed without any proof of life for this long is `Stale`.
     pub feed_stale: DurationNs,
+    /// A `StateHash` follows every input whose number is a multiple of this, beside the one of every second; 0: only those.
+    /// With 1 a replay names the very input that differs, for one cache line of log per input.
+    pub hash_every_frames: u64,
     /// Shortest time between two `Resync` commands for one instrument.
     pub resync_retry: DurationNs,
 }

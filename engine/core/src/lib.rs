@@ -5,6 +5,7 @@
 //! lies and where commands go.
 #![forbid(unsafe_code)]
 
+mod absorb;
 mod bind;
 mod config;
 mod control;

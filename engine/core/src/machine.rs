@@ -7,6 +7,7 @@
 //! Memory      taken by `Core::new`; `step` allocates nothing (tests/no_alloc.rs).
 //! Invariants  equal frames give equal outboxes and equal `state_hash`; content never panics: what cannot be used is
 //!             counted in `Counters::bad_frames`; risk's ledger equals the order table after every fill, or trading halts.
+use crate::absorb::absorb;
 use crate::bind::{bind, timer_counts};
 use crate::deadlines::{Deadlines, TimerClass, timer_parts};
 use crate::inputs::SignalValue;
@@ -53,7 +54,10 @@ pub struct Core {
     pub(crate) seq: u64,
     pub(crate) now: TimeNs,
     pub(crate) ts_cause: TimeNs,
+    /// Over every command.
     chain: Chain,
+    /// Over every input.
+    inputs: u64,
     second: i64,
     pub(crate) plan: Plan,
     pub(crate) working: Vec<Working>,
@@ -157,6 +161,7 @@ impl Core {
             now: TimeNs::MIN,
             ts_cause: TimeNs(0),
             chain: Chain::default(),
+            inputs: 0,
             second: i64::MIN,
             plan: Plan::with_capacity(config.orders_max),
             working: Vec::with_capacity(config.orders_max),
@@ -177,6 +182,7 @@ impl Core {
         out.clear();
         (self.seq, self.now, self.ts_cause) = (frame.header.seq, frame.header.ts_seq, TimeNs(0));
         self.counters.frames += 1;
+        self.inputs = absorb(self.inputs, &frame.header, frame.body);
         match frame.kind() {
             Ok(kind) if !frame.is_derived() => self.dispatch(&frame, kind, out),
             _ => self.bad_frame(),
@@ -187,7 +193,8 @@ impl Core {
         self.ask_unknown(out);
         self.deadlines.set(TimerClass::Outcome, 0, self.orders.next_deadline());
         let second = self.now.0.div_euclid(SECOND_NS);
-        if second != self.second {
+        let every = self.config.hash_every_frames;
+        if second != self.second || (every > 0 && self.counters.frames.is_multiple_of(every)) {
             self.second = second;
             let StateDigest { commands, orders, positions, books } = self.digest();
             out.push_hash(StateHash { commands, orders, positions, books });
@@ -279,6 +286,11 @@ impl Core {
         }
     }
 
+    /// Chained hash of the commands alone.
+    pub fn commands_hash(&self) -> u64 {
+        self.chain.0
+    }
+
     #[inline]
     pub fn next_deadline(&self) -> Option<TimeNs> {
         self.deadlines.next()
@@ -294,10 +306,11 @@ impl Core {
         self.deadlines.len()
     }
 
-    /// Digest of the parts that are kept up to date per change: what the journal carries every second.
+    /// Digest of the parts that are kept up to date per change: what the log carries. `commands` covers what came in too, so
+    /// that an input that had no effect cannot be changed unnoticed.
     pub fn digest(&self) -> StateDigest {
         StateDigest {
-            commands: self.chain.0,
+            commands: self.chain.0 ^ self.inputs.rotate_left(1),
             orders: self.orders.orders_digest(),
             positions: self.orders.positions_digest(),
             books: self.books.iter().map(Book::digest).fold(0, u64::wrapping_add),

@@ -101,8 +101,12 @@ impl Core {
         // Every sign of life of a live book keeps the reference fresh.
         self.mark(idx, out);
         for &(runner, binding) in &self.by_instrument[idx] {
-            let pending = &mut self.runners[usize::from(runner)].pending;
-            let bit = 1u64 << binding;
+            let runner = &mut self.runners[usize::from(runner)];
+            let (pending, bit) = (&mut runner.pending, 1u64 << binding);
+            if runner.limits.pulled != 0 {
+                // A sign of life that changes nothing may still end a silence.
+                runner.dirty |= bit;
+            }
             // A change of quality is an instant of the book too (decision 20 of the language).
             pending.book |= if outcome.changed || outcome.quality_changed { bit } else { 0 };
             pending.quality |= if outcome.quality_changed { bit } else { 0 };

@@ -85,6 +85,7 @@ pub fn config(strategies: usize) -> CoreConfig {
         outcome_timeout: DurationNs::from_secs(2),
         status_retry: DurationNs::from_secs(1),
         feed_stale: DurationNs::from_secs(60),
+        hash_every_frames: 1,
         resync_retry: DurationNs::from_millis(500),
     }
 }
@@ -428,6 +429,59 @@ impl Script {
 
     pub fn rejected(&mut self, command: &Command) -> Vec<Command> {
         self.report(command, b'8', |r| (r.leaves_qty, r.rej_reason) = (Qty(0), 1))
+    }
+
+    /// Answers one command as some venue might; `dice` decides. Returns what the core sends in turn.
+    pub fn answer(&mut self, command: &Command, dice: u64) -> Vec<Command> {
+        let Some(order) = self.core().orders().get(command.root_cl_ord_id).copied() else {
+            return match CommandKind::from_u8(command.kind) {
+                Some(CommandKind::MassStatus) => self.mass_status_end(command),
+                _ => Vec::new(),
+            };
+        };
+        let (cum, leaves) = (order.cum_qty.0, order.leaves_qty().0);
+        if order.state.is_dead() {
+            return Vec::new();
+        }
+        match CommandKind::from_u8(command.kind) {
+            Some(CommandKind::New) if command.tif == Tif::Ioc as u8 => match dice % 3 {
+                0 => self.canceled(command, 0),
+                1 => self.fill(command, leaves, leaves),
+                _ => {
+                    let mut all = self.fill(command, 1, 1);
+                    all.extend(self.canceled(command, 1));
+                    all
+                }
+            },
+            Some(CommandKind::New) => match dice % 8 {
+                0 => self.rejected(command),
+                1 => self.fill(command, leaves, cum + leaves),
+                2 => self.fill(command, 1, cum + 1),
+                3 => Vec::new(),
+                _ => self.ack(command),
+            },
+            Some(CommandKind::Replace) => match dice % 6 {
+                0 => self.fill(&Command { cl_ord_id: order.cl_ord_id, ..*command }, 1, cum + 1),
+                1 => self.feed(
+                    FIX,
+                    &CancelReject {
+                        cl_ord_id: command.cl_ord_id,
+                        orig_cl_ord_id: command.orig_cl_ord_id,
+                        ord_status: b'0',
+                        response_to: b'2',
+                        ..Default::default()
+                    },
+                    &[],
+                ),
+                _ => self.replaced(command, cum),
+            },
+            Some(CommandKind::Cancel) => self.canceled(command, cum),
+            Some(CommandKind::Status) => self.report(command, b'I', |r| {
+                (r.cum_qty, r.leaves_qty) = (Qty(cum), Qty(0));
+                r.ord_status = if cum == 0 { b'8' } else { b'4' };
+            }),
+            _ => Vec::new(),
+        }
     }
 
     pub fn core(&self) -> &Core {
