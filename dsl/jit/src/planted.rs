@@ -6,8 +6,8 @@
 pub(crate) enum Planted {
     /// `min` compares its operands the other way round.
     MinSwapped,
-    /// A negated absent value keeps its sign bit.
-    NegNotCanonical,
+    /// An absent value is stored with whatever bits it has.
+    NotCanonical,
     /// An overflowing product stays infinite.
     MulInfinite,
     /// `absent or true` is absent.
@@ -34,7 +34,7 @@ impl Planted {
     #[cfg(test)]
     pub(crate) const ALL: [Self; 12] = [
         Self::MinSwapped,
-        Self::NegNotCanonical,
+        Self::NotCanonical,
         Self::MulInfinite,
         Self::OrNotKleene,
         Self::CrossForgetsOnAbsent,

@@ -141,8 +141,10 @@ impl Tables {
         self.blocked.fill(0);
     }
 
-    /// Rules of the active mode, then the strategy's.
-    pub(crate) fn apply(&mut self, slab: &[u64], ticks: u64) {
+    /// Rules of the active mode, then the strategy's; whether one fired, so that there is something to commit.
+    #[inline]
+    pub(crate) fn apply(&mut self, slab: &[u64], ticks: u64) -> bool {
+        let mut any = false;
         let mode = &self.modes[slab[MODE] as usize];
         for &idx in &mode.rules {
             let at = idx as usize;
@@ -168,6 +170,7 @@ impl Tables {
                 self.blocked[at] += 1;
                 continue;
             }
+            any = true;
             self.fired[at] += 1;
             for (place, effect) in rule.effects.iter().enumerate() {
                 match effect {
@@ -181,6 +184,7 @@ impl Tables {
                 }
             }
         }
+        any
     }
 
     /// Takes over what the rules asked for; whether anything changed.

@@ -76,12 +76,18 @@ impl JitStrategy {
 
     /// Copies what the core shows into the slab, absent in its one form.
     fn read(&mut self, instant: &Instant<'_>) {
-        let inputs = instant.inputs.iter().copied().chain(core::iter::repeat(f64::NAN));
-        for (word, value) in self.slab[self.layout.inputs..self.layout.times].iter_mut().zip(inputs) {
+        let inputs = &mut self.slab[self.layout.inputs..self.layout.times];
+        if instant.inputs.len() < inputs.len() {
+            inputs.fill(ABSENT_BITS);
+        }
+        for (word, value) in inputs.iter_mut().zip(instant.inputs) {
             *word = if value.is_finite() { value.to_bits() } else { ABSENT_BITS };
         }
-        let times = instant.signal_times.iter().copied().chain(core::iter::repeat(TimeNs::MIN));
-        for (word, time) in self.slab[self.layout.times..self.layout.params].iter_mut().zip(times) {
+        let times = &mut self.slab[self.layout.times..self.layout.params];
+        if instant.signal_times.len() < times.len() {
+            times.fill(ABSENT_TIME as u64);
+        }
+        for (word, time) in times.iter_mut().zip(instant.signal_times) {
             *word = if (0..TIME_BOUND).contains(&time.0) { time.0 } else { ABSENT_TIME } as u64;
         }
     }
@@ -108,9 +114,8 @@ impl JitStrategy {
     fn rounds(&mut self, mut ticks: u64) {
         for commit_rounds in 0.. {
             self.code.run_round(&mut self.slab, ticks);
-            self.tables.apply(&self.slab, ticks);
-            let changed = self.tables.commit(&mut self.slab, &mut self.control);
-            if !changed || self.control != Control::Run {
+            let fired = self.tables.apply(&self.slab, ticks);
+            if !fired || !self.tables.commit(&mut self.slab, &mut self.control) || self.control != Control::Run {
                 return;
             }
             if commit_rounds == COMMIT_ROUNDS_MAX {

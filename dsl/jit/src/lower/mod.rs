@@ -1,11 +1,14 @@
 //! Lowering of nodes to Cranelift IR. Straight-line code; a branch only where an operator with state may hold.
 //!
-//! Invariants  an `F64` value is finite or NaN, and has the canonical bits of absent whenever it is not finite;
+//! Invariants  an `F64` value is finite, or NaN of any bits, which is absent; where it is stored it has the bits of
+//!             absent. An infinite sum, difference, product or quotient stays non-finite under further sums, products
+//!             and numerators, so it is made absent only where something else reads it (`Num::Raw`);
 //!             a `Bool` is an i64 of 0 (false), 1 (absent) or 2 (true), so that Kleene `and` is a minimum;
 //!             operands are fetched before an operator branches, so each value dominates its later uses.
 mod pure;
 mod state;
 mod time;
+mod window;
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I64};
@@ -34,6 +37,13 @@ pub(crate) struct Source<'a> {
     pub planted: Option<Planted>,
 }
 
+/// A value of a node, and whether an infinity in it still has to be made absent.
+#[derive(Clone, Copy)]
+enum Num {
+    Raw(ir::Value),
+    Done(ir::Value),
+}
+
 /// One function under construction.
 pub(crate) struct Emit<'a, 'f> {
     src: Source<'a>,
@@ -43,7 +53,7 @@ pub(crate) struct Emit<'a, 'f> {
     ticks: ir::Value,
     now: ir::Value,
     /// Per node: its value, once emitted or loaded in this function.
-    values: Vec<Option<ir::Value>>,
+    values: Vec<Option<Num>>,
 }
 
 impl<'a, 'f> Emit<'a, 'f> {
@@ -63,8 +73,8 @@ impl<'a, 'f> Emit<'a, 'f> {
     pub(crate) fn node(&mut self, id: NodeId) {
         let node = self.src.program.node(id);
         let mut args = [self.now; 4];
-        for (arg, id) in args.iter_mut().zip(&node.args) {
-            *arg = self.value(*id);
+        for (idx, (arg, of)) in args.iter_mut().zip(&node.args).enumerate() {
+            *arg = if keeps_infinity(node.op, idx) { self.raw(*of) } else { self.value(*of) };
         }
         let value = if node.op.state_words() > 0 {
             self.with_state(id, node.op, args)
@@ -74,9 +84,11 @@ impl<'a, 'f> Emit<'a, 'f> {
                 op => self.source(id, op).unwrap_or_else(|| self.pure(op, &node.args, args)),
             }
         };
-        self.values[id.idx()] = Some(value);
+        let may_be_infinite = keeps_infinity(node.op, 0) && !(node.op == Op::Mul && self.planted(Planted::MulInfinite));
+        self.values[id.idx()] = Some(if may_be_infinite { Num::Raw(value) } else { Num::Done(value) });
         if let Some(word) = self.src.layout.value[id.idx()] {
-            self.store(word, value);
+            let value = self.value(id);
+            self.store(word, value, node.ty);
         }
     }
 
@@ -90,20 +102,35 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.src.planted == Some(defect)
     }
 
+    /// The value of a node, absent when it is not finite.
     fn value(&mut self, id: NodeId) -> ir::Value {
-        if let Some(value) = self.values[id.idx()] {
-            return value;
+        let value = match self.values[id.idx()] {
+            Some(Num::Done(value)) => return value,
+            Some(Num::Raw(raw)) => self.finite(raw),
+            None => self.fetch(id),
+        };
+        self.values[id.idx()] = Some(Num::Done(value));
+        value
+    }
+
+    /// The value of a node for an operator under which an infinity stays one.
+    fn raw(&mut self, id: NodeId) -> ir::Value {
+        match self.values[id.idx()] {
+            Some(Num::Raw(value) | Num::Done(value)) => value,
+            None => self.value(id),
         }
+    }
+
+    /// A literal, or the value that another function kept.
+    fn fetch(&mut self, id: NodeId) -> ir::Value {
         let node = self.src.program.node(id);
-        let value = match (node.op, self.src.layout.value[id.idx()]) {
+        match (node.op, self.src.layout.value[id.idx()]) {
             (Op::Const(value), _) => self.number(value),
             (Op::ConstBool(value), _) => self.int(Value::Bool(Some(value)).word() as i64),
             (Op::Absent(ty), _) => self.absent(ty),
             (_, Some(word)) => self.load(word, node.ty),
             (op, None) => unreachable!("`{}` is read by another function and not kept", op.name()),
-        };
-        self.values[id.idx()] = Some(value);
-        value
+        }
     }
 
     fn source(&mut self, id: NodeId, op: Op) -> Option<ir::Value> {
@@ -149,8 +176,19 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.b.ins().load(ty, MemFlagsData::trusted(), self.state, offset(word))
     }
 
-    fn store(&mut self, word: usize, value: ir::Value) {
-        self.b.ins().store(MemFlagsData::trusted(), value, self.state, offset(word));
+    /// Stores a value, absent with its one bit pattern.
+    fn store(&mut self, word: usize, value: ir::Value, ty: Ty) {
+        let address = self.state;
+        self.store_at(address, word, value, ty);
+    }
+
+    fn store_at(&mut self, address: ir::Value, word: usize, value: ir::Value, ty: Ty) {
+        let mut value = value;
+        if ty == Ty::F64 && !self.planted(Planted::NotCanonical) {
+            let present = self.present(value, ty);
+            value = self.or_absent(present, value, ty);
+        }
+        self.b.ins().store(MemFlagsData::trusted(), value, address, offset(word));
     }
 
     fn number(&mut self, value: f64) -> ir::Value {
@@ -192,12 +230,11 @@ impl<'a, 'f> Emit<'a, 'f> {
         self.b.ins().select(present, value, absent)
     }
 
-    /// The value when finite, else absent, with its canonical bits.
+    /// The value when finite, else NaN: x - x is 0 for a finite x and NaN for any other.
     fn finite(&mut self, value: ir::Value) -> ir::Value {
-        let size = self.b.ins().fabs(value);
-        let infinity = self.number(f64::INFINITY);
-        let finite = self.b.ins().fcmp(FloatCC::LessThan, size, infinity);
-        self.or_absent(finite, value, Ty::F64)
+        let zero = self.b.ins().fsub(value, value);
+        let finite = self.b.ins().fcmp(FloatCC::Ordered, zero, zero);
+        self.b.ins().select(finite, value, zero)
     }
 
     fn both(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
@@ -228,11 +265,33 @@ impl<'a, 'f> Emit<'a, 'f> {
         value
     }
 
+    /// Advances when a clock ticks, else gives the held word.
+    fn when_ticking(
+        &mut self,
+        clocks: ClockSet,
+        ty: Ty,
+        held: usize,
+        advance: impl FnOnce(&mut Self) -> ir::Value,
+    ) -> ir::Value {
+        let ticks = self.ticking(clocks);
+        self.branch(ticks, ty, advance, |e| e.load(held, ty))
+    }
+
     fn arm(&mut self, block: ir::Block, join: ir::Block, body: impl FnOnce(&mut Self) -> ir::Value) {
         self.b.seal_block(block);
         self.b.switch_to_block(block);
         let value = body(self);
         self.b.ins().jump(join, &[BlockArg::Value(value)]);
+    }
+}
+
+/// Operators whose result is not finite whenever this operand is not: inf stays inf or becomes NaN.
+fn keeps_infinity(op: Op, operand: usize) -> bool {
+    match op {
+        Op::Neg | Op::Add | Op::Sub | Op::Mul => true,
+        // x / inf is 0.
+        Op::Div => operand == 0,
+        _ => false,
     }
 }
 

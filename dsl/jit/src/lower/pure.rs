@@ -32,15 +32,7 @@ impl Emit<'_, '_> {
     pub(super) fn pure(&mut self, op: Op, ids: &[NodeId], [x, y, z, _]: [ir::Value; 4]) -> ir::Value {
         let tys = |idx: usize| self.src.program.ty(ids[idx]);
         match op {
-            Op::Neg => {
-                let negated = self.b.ins().fneg(x);
-                if self.planted(Planted::NegNotCanonical) {
-                    return negated;
-                }
-                let present = self.present(x, Ty::F64);
-                self.or_absent(present, negated, Ty::F64)
-            }
-            // The canonical absent value has no sign bit, and rounding keeps the bits of a quiet NaN.
+            Op::Neg => self.b.ins().fneg(x),
             Op::Abs => self.b.ins().fabs(x),
             Op::Floor => self.b.ins().floor(x),
             Op::Ceil => self.b.ins().ceil(x),
@@ -60,31 +52,17 @@ impl Emit<'_, '_> {
                 let fits = self.b.ins().band(whole, exact);
                 self.or_absent(fits, x, Ty::F64)
             }
-            Op::Add => {
-                let sum = self.b.ins().fadd(x, y);
-                self.finite(sum)
-            }
-            Op::Sub => {
-                let difference = self.b.ins().fsub(x, y);
-                self.finite(difference)
-            }
-            Op::Mul => {
-                let product = self.b.ins().fmul(x, y);
-                if self.planted(Planted::MulInfinite) { product } else { self.finite(product) }
-            }
-            Op::Div => {
-                let quotient = self.b.ins().fdiv(x, y);
-                self.finite(quotient)
-            }
+            Op::Add => self.b.ins().fadd(x, y),
+            Op::Sub => self.b.ins().fsub(x, y),
+            Op::Mul => self.b.ins().fmul(x, y),
+            Op::Div => self.b.ins().fdiv(x, y),
             Op::PowI(n) => self.power(x, n),
             Op::Min | Op::Max => {
-                let cc = if op == Op::Min { FloatCC::LessThan } else { FloatCC::GreaterThan };
-                let takes_y = if self.planted(Planted::MinSwapped) {
-                    self.b.ins().fcmp(cc, x, y)
-                } else {
-                    self.b.ins().fcmp(cc, y, x)
-                };
-                let chosen = self.b.ins().select(takes_y, y, x);
+                // `a < b` selecting a or b is one instruction; written so that the first operand is kept when equal.
+                let (a, b) = if op == Op::Min { (y, x) } else { (x, y) };
+                let (a, b) = if self.planted(Planted::MinSwapped) { (b, a) } else { (a, b) };
+                let less = self.b.ins().fcmp(FloatCC::LessThan, a, b);
+                let chosen = self.b.ins().select(less, y, x);
                 let both = self.both(x, y);
                 self.or_absent(both, chosen, Ty::F64)
             }

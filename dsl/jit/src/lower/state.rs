@@ -1,8 +1,8 @@
 //! Operators with state. Words are in the order of the digest (`tercel_graph::interp`); `w(i)` is word i of the node.
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I64};
-use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData};
-use tercel_graph::{ABSENT_TIME, NodeId, Op, Ty};
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData};
+use tercel_graph::{NodeId, Op, Ty};
 
 use super::Emit;
 use crate::planted::Planted;
@@ -23,18 +23,13 @@ impl Emit<'_, '_> {
             }
             Op::WindowSum { panes, pane_ns, full } => self.window(id, x, panes as usize, pane_ns, full),
             op => {
-                let ticks = self.ticking(node.clocks);
+                // Histories and differences keep their memory before their output.
                 let held = if matches!(op, Op::History { .. } | Op::Delta) { w(1) } else { w(0) };
-                self.branch(
-                    ticks,
-                    ty,
-                    |e| {
-                        let value = e.advance(op, args, ty, first);
-                        e.store(held, value);
-                        value
-                    },
-                    |e| e.load(held, ty),
-                )
+                self.when_ticking(node.clocks, ty, held, |e| {
+                    let value = e.advance(op, args, ty, first);
+                    e.store(held, value, ty);
+                    value
+                })
             }
         }
     }
@@ -47,7 +42,7 @@ impl Emit<'_, '_> {
             Op::History { k } => self.history(x, ty, k, first),
             Op::Delta => {
                 let last = self.load(first, Ty::F64);
-                self.store(first, x);
+                self.store(first, x, Ty::F64);
                 let change = self.b.ins().fsub(x, last);
                 self.finite(change)
             }
@@ -77,16 +72,16 @@ impl Emit<'_, '_> {
         if self.planted(Planted::HistorySkipsHoles) {
             let present = self.present(x, ty);
             let recorded = self.b.ins().select(present, x, oldest);
-            self.b.ins().store(MemFlagsData::trusted(), recorded, at, ring);
+            self.store_at(at, first + 2, recorded, ty);
         } else {
-            self.b.ins().store(MemFlagsData::trusted(), x, at, ring);
+            self.store_at(at, first + 2, x, ty);
         }
-        self.store(first, next);
+        self.store(first, next, Ty::Time);
         oldest
     }
 
     /// The position after `pos` in a ring of this length.
-    fn wrapped(&mut self, pos: ir::Value, len: i64) -> ir::Value {
+    pub(super) fn wrapped(&mut self, pos: ir::Value, len: i64) -> ir::Value {
         let next = self.b.ins().iadd_imm_s(pos, 1);
         let zero = self.int(0);
         let past = self.b.ins().icmp_imm_s(IntCC::Equal, next, len);
@@ -111,7 +106,7 @@ impl Emit<'_, '_> {
         let was = self.load(count, Ty::Time);
         let one = self.b.ins().uextend(I64, advances);
         let now = self.b.ins().iadd(was, one);
-        self.store(count, now);
+        self.store(count, now, Ty::Time);
         let enough = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, now, i64::from(ready));
         self.b.ins().band(enough, advances)
     }
@@ -120,7 +115,7 @@ impl Emit<'_, '_> {
     fn update(&mut self, word: usize, ty: Ty, advances: ir::Value, next: ir::Value) {
         let was = self.load(word, ty);
         let next = self.b.ins().select(advances, next, was);
-        self.store(word, next);
+        self.store(word, next, ty);
     }
 
     /// Whether the word `count` is zero.
@@ -207,9 +202,9 @@ impl Emit<'_, '_> {
                         let next = e.finite(next);
                         let advances = e.present(next, Ty::F64);
                         e.update(v, Ty::F64, advances, next);
-                        e.store(last_ns, e.now);
+                        e.store(last_ns, e.now, Ty::Time);
                         let kept = e.or_absent(advances, x, Ty::F64);
-                        e.store(last, kept);
+                        e.store(last, kept, Ty::F64);
                         let shows = e.count(count, advances, ready);
                         e.or_absent(shows, next, Ty::F64)
                     },
@@ -221,9 +216,9 @@ impl Emit<'_, '_> {
                     let present = e.present(x, Ty::F64);
                     e.update(last, Ty::F64, present, x);
                 } else {
-                    e.store(last, x);
+                    e.store(last, x, Ty::F64);
                 }
-                e.store(last_ns, e.now);
+                e.store(last_ns, e.now, Ty::Time);
                 e.absent(Ty::F64)
             },
         )
@@ -240,7 +235,7 @@ impl Emit<'_, '_> {
             complete = self.b.ins().band(complete, both);
         }
         for (idx, arg) in args.into_iter().enumerate() {
-            self.store(first + 1 + idx, arg);
+            self.store(first + 1 + idx, arg, Ty::F64);
         }
         let mut part = |cc, price, price_was, qty| {
             let counts = self.b.ins().fcmp(cc, price, price_was);
@@ -271,7 +266,7 @@ impl Emit<'_, '_> {
         } else {
             self.b.ins().select(both, word, was)
         };
-        self.store(memory, word);
+        self.store(memory, word, Ty::Bool);
         let fires = self.truth(fires);
         self.or_absent(both, fires, Ty::Bool)
     }
@@ -287,7 +282,7 @@ impl Emit<'_, '_> {
         let is_above = self.b.ins().fcmp(FloatCC::GreaterThan, x, above);
         let next = self.b.ins().select(is_above, on, next);
         let next = self.b.ins().select(complete, next, was);
-        self.store(memory, next);
+        self.store(memory, next, Ty::Bool);
         self.or_absent(complete, next, Ty::Bool)
     }
 
@@ -301,151 +296,8 @@ impl Emit<'_, '_> {
         };
         let fires = self.b.ins().band(differs, known);
         let next = self.b.ins().select(present, x, was);
-        self.store(memory, next);
+        self.store(memory, next, ty);
         let fires = self.truth(fires);
         self.or_absent(present, fires, Ty::Bool)
-    }
-
-    /// Words: current pane, sum of full panes, ring, end of the current pane, first present tick, start of the
-    /// absence, ring position.
-    fn window(&mut self, id: NodeId, x: ir::Value, panes: usize, pane_ns: i64, full: bool) -> ir::Value {
-        let first = self.src.layout.state[id.idx()];
-        let [current, sum, ring] = [first, first + 1, first + 2];
-        let [next_ns, first_ns, absent_ns, pos] = [0, 1, 2, 3].map(|i| ring + panes + i);
-        let width = panes as i64 * pane_ns;
-
-        let end = self.load(next_ns, Ty::Time);
-        let ended = self.b.ins().icmp(IntCC::SignedGreaterThanOrEqual, self.now, end);
-        let end = self.branch(ended, Ty::Time, |e| e.roll(end, [current, sum, ring, pos], panes, pane_ns), |_| end);
-        self.store(next_ns, end);
-        self.keep_deadline(id, end);
-
-        let ticks = self.ticking(self.src.program.node(id).clocks);
-        let since = self.branch(
-            ticks,
-            Ty::Time,
-            |e| {
-                let present = e.present(x, Ty::F64);
-                e.branch(
-                    present,
-                    Ty::Time,
-                    |e| e.add_to_pane(x, [current, first_ns, absent_ns], width),
-                    |e| {
-                        let since = e.load(absent_ns, Ty::Time);
-                        let already = e.present(since, Ty::Time);
-                        e.b.ins().select(already, since, e.now)
-                    },
-                )
-            },
-            |e| e.load(absent_ns, Ty::Time),
-        );
-        self.store(absent_ns, since);
-
-        let (a, b) = (self.load(sum, Ty::F64), self.load(current, Ty::F64));
-        let total = self.b.ins().fadd(a, b);
-        let total = self.finite(total);
-        let none = self.int(ABSENT_TIME);
-        let mut shows = self.b.ins().icmp(IntCC::Equal, since, none);
-        if full {
-            let from = self.load(first_ns, Ty::Time);
-            let known = self.present(from, Ty::Time);
-            let live = self.b.ins().isub(self.now, from);
-            let wide = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, live, width);
-            let ready = self.b.ins().band(known, wide);
-            shows = self.b.ins().band(shows, ready);
-        }
-        self.or_absent(shows, total, Ty::F64)
-    }
-
-    /// Adds a present value; gives the start of the absence, which is none.
-    fn add_to_pane(&mut self, x: ir::Value, [current, first_ns, absent_ns]: [usize; 3], width: i64) -> ir::Value {
-        let since = self.load(absent_ns, Ty::Time);
-        let was_absent = self.present(since, Ty::Time);
-        let gap = self.b.ins().isub(self.now, since);
-        let emptied = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, gap, width);
-        let emptied = self.b.ins().band(emptied, was_absent);
-        let from = self.load(first_ns, Ty::Time);
-        let from = self.b.ins().select(emptied, self.now, from);
-        let known = self.present(from, Ty::Time);
-        let from = self.b.ins().select(known, from, self.now);
-        self.store(first_ns, from);
-        let pane = self.load(current, Ty::F64);
-        let pane = self.b.ins().fadd(pane, x);
-        let pane = self.finite(pane);
-        self.store(current, pane);
-        self.int(ABSENT_TIME)
-    }
-
-    /// Closes the panes that have ended and adds up the full ones; gives the end of the new current pane.
-    fn roll(&mut self, end: ir::Value, words: [usize; 4], panes: usize, pane_ns: i64) -> ir::Value {
-        let [current, sum, ring, pos] = words;
-        let late = self.b.ins().isub(self.now, end);
-        let length = self.int(pane_ns);
-        let whole = self.b.ins().sdiv(late, length);
-        let ended = self.b.ins().iadd_imm_s(whole, 1);
-        let most = self.int(panes as i64 + 1);
-        let rolls = self.b.ins().smin(ended, most);
-        let len = if self.planted(Planted::PaneOffByOne) { (panes as i64 - 1).max(1) } else { panes as i64 };
-
-        self.repeat(rolls, &[], |e, _, _| {
-            let (pane, zero) = (e.load(current, Ty::F64), e.number(0.0));
-            let at = e.load(pos, Ty::Time);
-            let address = e.word_address(at);
-            e.b.ins().store(MemFlagsData::trusted(), pane, address, super::offset(ring));
-            e.store(current, zero);
-            let next = e.wrapped(at, len);
-            e.store(pos, next);
-            vec![]
-        });
-
-        let (from, zero, count) = (self.load(pos, Ty::Time), self.number(0.0), self.int(panes as i64));
-        let totals = self.repeat(count, &[zero], |e, left, carried| {
-            // Oldest first: the ring from the position that is overwritten next.
-            let done = e.b.ins().isub(count, left);
-            let done = if e.planted(Planted::PanesNewestFirst) { e.b.ins().iadd_imm_s(left, -1) } else { done };
-            let at = e.b.ins().iadd(from, done);
-            let past = e.b.ins().icmp(IntCC::SignedGreaterThanOrEqual, at, count);
-            let around = e.b.ins().isub(at, count);
-            let at = e.b.ins().select(past, around, at);
-            let address = e.word_address(at);
-            let pane = e.b.ins().load(F64, MemFlagsData::trusted(), address, super::offset(ring));
-            let total = e.b.ins().fadd(carried[0], pane);
-            vec![e.finite(total)]
-        });
-        self.store(sum, totals[0]);
-        let passed = self.b.ins().imul(ended, length);
-        self.b.ins().iadd(end, passed)
-    }
-
-    fn word_address(&mut self, idx: ir::Value) -> ir::Value {
-        let bytes = self.b.ins().ishl_imm_u(idx, 3);
-        self.b.ins().iadd(self.state, bytes)
-    }
-
-    /// Runs the body `times` (>= 1) times, carrying F64 values; the body also sees how many runs are left, its own included.
-    fn repeat(
-        &mut self,
-        times: ir::Value,
-        carried: &[ir::Value],
-        body: impl FnOnce(&mut Self, ir::Value, &[ir::Value]) -> Vec<ir::Value>,
-    ) -> Vec<ir::Value> {
-        let (head, done) = (self.b.create_block(), self.b.create_block());
-        let left = self.b.append_block_param(head, I64);
-        let inside: Vec<_> = carried.iter().map(|_| self.b.append_block_param(head, F64)).collect();
-        let outside: Vec<_> = carried.iter().map(|_| self.b.append_block_param(done, F64)).collect();
-        let args = |first: ir::Value, rest: &[ir::Value]| -> Vec<BlockArg> {
-            core::iter::once(first).chain(rest.iter().copied()).map(BlockArg::Value).collect()
-        };
-        self.b.ins().jump(head, &args(times, carried));
-        self.b.switch_to_block(head);
-        let results = body(self, left, &inside);
-        let fewer = self.b.ins().iadd_imm_s(left, -1);
-        let again = args(fewer, &results);
-        let leave: Vec<_> = results.iter().copied().map(BlockArg::Value).collect();
-        self.b.ins().brif(fewer, head, &again, done, &leave);
-        self.b.seal_block(head);
-        self.b.seal_block(done);
-        self.b.switch_to_block(done);
-        outside
     }
 }

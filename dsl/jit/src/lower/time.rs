@@ -56,7 +56,7 @@ impl Emit<'_, '_> {
 
     pub(super) fn keep_deadline(&mut self, id: NodeId, at: ir::Value) {
         if let Some(word) = self.src.layout.deadline[id.idx()] {
-            self.store(word, at);
+            self.store(word, at, Ty::Time);
         }
     }
 
