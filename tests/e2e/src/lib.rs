@@ -1,1 +1,161 @@
+//! What the end-to-end tests share: the program as a process, directories of their own, the venue's judge.
+//!
+//! The tests start `target/release/tercel`, or what `TERCEL_BIN` names, and Python as `TERCEL_PYTHON` names it; `cargo xtask
+//! test` builds the one and prepares the other.
 
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace root exists")
+}
+
+/// The program under test. Panics with what to do when it is not built.
+pub fn tercel() -> PathBuf {
+    let path = std::env::var_os("TERCEL_BIN").map_or_else(|| root().join("target/release/tercel"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo build --release` or `cargo xtask test`", path.display());
+    path
+}
+
+pub fn python() -> String {
+    std::env::var("TERCEL_PYTHON").unwrap_or_else(|_| "python3".into())
+}
+
+/// An empty directory that is removed when the test passes and kept, with its name printed, when it fails.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tercel-e2e-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("the temporary directory can be written");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("kept for inspection: {}", self.0.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> Output {
+    Command::new(tercel()).args(args).stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// Runs it and reads the JSON on its standard output; panics with both outputs unless it exits with `code`.
+pub fn run_json(args: &[&str], code: i32) -> Value {
+    let output = run(args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "tercel {}\n{out}\n{err}", args.join(" "));
+    serde_json::from_str(out.trim().lines().last().unwrap_or("")).unwrap_or_else(|e| panic!("not JSON ({e}): {out}\n{err}"))
+}
+
+/// A process that does not outlive the test.
+pub struct Process {
+    pub child: Child,
+    pub err: PathBuf,
+}
+
+impl Process {
+    pub fn start(program: &Path, args: &[&str], err: PathBuf) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(&err).expect("the log can be written");
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        Self { child, err }
+    }
+
+    pub fn first_line(&mut self) -> String {
+        let out = self.child.stdout.as_mut().expect("standard output is a pipe");
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).expect("the program prints a line");
+        line
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill(2) takes no pointer; the process is our child and not yet waited for.
+        unsafe { libc::kill(self.child.id() as i32, signal) };
+    }
+
+    /// Waits for the end; `None` when it does not come.
+    pub fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    pub fn errors(&self) -> String {
+        std::fs::read_to_string(&self.err).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A venue process with its ports.
+pub struct Venue {
+    pub process: Process,
+    pub dir: PathBuf,
+    pub http: u64,
+    pub fix: u64,
+}
+
+impl Venue {
+    pub fn start(dir: &Path, more: &[&str]) -> Self {
+        let folder = dir.join("venue");
+        let shown = folder.display().to_string();
+        let mut args = vec!["venue", "--json", "--dir", &shown];
+        args.extend(more);
+        let mut process = Process::start(&tercel(), &args, dir.join("venue.err"));
+        let line = process.first_line();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("venue: {line} {}", process.errors()));
+        let port = |key: &str| ready[key].as_u64().expect("the venue says its ports");
+        Self { http: port("http"), fix: port("fix"), process, dir: folder }
+    }
+
+    /// What the judge, Python that imports nothing of ours, makes of the venue's log.
+    pub fn judge(&self, against: Option<&Value>) -> Value {
+        judge(&self.dir, against)
+    }
+}
+
+pub fn judge(venue_dir: &Path, against: Option<&Value>) -> Value {
+    let script = root().join("tools/venue/judge.py");
+    let mut command = Command::new(python());
+    command.arg(script).arg(venue_dir);
+    if let Some(value) = against {
+        let path = venue_dir.join("against.json");
+        std::fs::write(&path, value.to_string()).expect("the folder can be written");
+        command.arg("--against").arg(path);
+    }
+    let output = command.output().expect("python3 starts");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "the judge says no: {out}\n{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&out).unwrap_or_else(|e| panic!("the judge's answer is not JSON ({e}): {out}"))
+}

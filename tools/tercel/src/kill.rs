@@ -1,0 +1,43 @@
+//! `tercel kill` and `tercel ctl`: an operator's words to a running engine.
+use crate::{cli, operator};
+use serde_json::json;
+use tercel_ring::KillWord;
+
+/// Raises or clears the kill word: one store in shared memory, which works with the engine's core wedged.
+pub fn main(args: &cli::Kill) -> Result<bool, String> {
+    let path = args.dir.join("kill.word");
+    if !path.exists() {
+        return Err(format!("no kill word at {}: no engine has run with this directory", path.display()));
+    }
+    let word = KillWord::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if args.clear {
+        let file = args.dir.join("KILL");
+        if file.exists() {
+            std::fs::remove_file(&file)
+                .map_err(|error| format!("{}: {error}; the watchdog would raise the word again", file.display()))?;
+        }
+        word.clear();
+    } else {
+        word.raise();
+    }
+    let state = if args.clear { "cleared" } else { "raised" };
+    if args.json {
+        println!("{}", json!({"kill_word": state, "dir": args.dir.display().to_string()}));
+    } else {
+        println!("kill word {state} in {}", args.dir.display());
+    }
+    Ok(true)
+}
+
+pub fn ctl(args: &cli::Ctl) -> Result<bool, String> {
+    let request = match &args.action {
+        cli::CtlAction::Param { strategy, name, value } => {
+            json!({"op": "param", "strategy": strategy, "name": name, "value": value})
+        }
+        cli::CtlAction::Mode { state } => json!({"op": "mode", "state": state}),
+        cli::CtlAction::Kill { strategy } => json!({"op": "kill", "strategy": strategy}),
+        cli::CtlAction::Rearm { strategy } => json!({"op": "rearm", "strategy": strategy}),
+    };
+    println!("{}", operator::ask(&args.dir, &request)?);
+    Ok(true)
+}

@@ -1,0 +1,129 @@
+//! `tercel replay`: the journal's inputs through a fresh core, every derived frame and the final state compared.
+use crate::cli;
+use crate::config::RunConfig;
+use crate::engine::{self, chain};
+use crate::report;
+use serde_json::{Value, json};
+use std::path::Path;
+use tercel_core::Replayer;
+use tercel_event::Frame;
+use tercel_journal::{Recovery, TextStore};
+
+/// What a replay found.
+pub struct Verdict {
+    pub identical: bool,
+    pub frames: u64,
+    pub state_hash: u64,
+    /// The first difference, with its `seq`.
+    pub difference: Option<String>,
+    pub report: Value,
+}
+
+impl Verdict {
+    pub fn json(&self) -> Value {
+        json!({
+            "identical": self.identical,
+            "frames": self.frames,
+            "state_hash": format!("{:016x}", self.state_hash),
+            "difference": self.difference,
+        })
+    }
+}
+
+/// The configuration that the journal of the run in `dir` was written with; `replace` gives other texts for strategies.
+pub fn journalled_config(dir: &Path, replace: &[(String, String)]) -> Result<RunConfig, String> {
+    let journal = dir.join("journal");
+    let texts = TextStore::open(&journal);
+    let find = |name: &str| -> Result<String, String> {
+        let bytes = texts.find(name).map_err(|error| chain(&error))?;
+        let bytes = bytes.ok_or_else(|| {
+            format!("the journal in {} holds no text `{name}`; is this the directory of a run?", journal.display())
+        })?;
+        String::from_utf8(bytes).map_err(|_| format!("the journalled text `{name}` is not UTF-8"))
+    };
+    let text = find("config.toml")?;
+    let mut replaced = replace.iter();
+    let parsed = std::cell::RefCell::new(Vec::new());
+    let mut config = RunConfig::parse("journalled config.toml", &text, &|file| {
+        parsed.borrow_mut().push(file.to_owned());
+        find(file)
+    })
+    .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    // Other texts take the places of the journalled ones, in order.
+    for (entry, (_, source)) in config.strategies.iter_mut().zip(&mut replaced) {
+        entry.source.clone_from(source);
+    }
+    if replaced.next().is_some() {
+        return Err(format!("more strategies given than the run had ({})", config.strategies.len()));
+    }
+    config.dir = dir.to_owned();
+    Ok(config)
+}
+
+/// Replays the run in `dir`. An error means that the journal could not be read; a difference is a verdict.
+pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, String> {
+    let config = journalled_config(dir, replace)?;
+    let (core, _) = engine::build_core(&config)?;
+    let log = engine::log_path(&config);
+    let log = log.exists().then_some(log.as_path());
+    let mut recovery = Recovery::open(&dir.join("journal"), log).map_err(|error| chain(&error))?;
+    let mut replayer = Replayer::new(core);
+    let mut difference = None;
+    while let Some(bytes) = recovery.next_frame().map_err(|error| chain(&error))? {
+        let frame = Frame::parse(bytes).map_err(|error| format!("the journal holds what is no frame: {error}"))?;
+        if let Err(found) = replayer.replay_frame(frame) {
+            difference = Some(found.to_string());
+            break;
+        }
+    }
+    let frames = replayer.frames_count();
+    if frames == 0 {
+        return Err(format!("the journal in {} is empty", dir.display()));
+    }
+    let report = replayer.core().report();
+    let state_hash = report.state_hash;
+    if difference.is_none() {
+        difference = recorded_end(dir).and_then(|(seq, hash)| {
+            let ours = replayer.last().0;
+            (seq == ours && hash != format!("{state_hash:016x}"))
+                .then(|| format!("seq {seq}: the run ended with state hash {hash}, the replay with {state_hash:016x}"))
+        });
+    }
+    let report = report::of_core(&report, &config.core.instruments);
+    Ok(Verdict { identical: difference.is_none(), frames, state_hash, difference, report })
+}
+
+/// `seq` and state hash that the run itself ended with, where it ended in order.
+fn recorded_end(dir: &Path) -> Option<(u64, String)> {
+    let text = std::fs::read_to_string(dir.join("end.json")).ok()?;
+    let value: Value = serde_json::from_str(&text).ok()?;
+    Some((value["seq"].as_u64()?, value["state_hash"].as_str()?.to_owned()))
+}
+
+/// Leaves what `recorded_end` reads.
+pub fn record_end(dir: &Path, seq: u64, state_hash: u64) -> std::io::Result<()> {
+    std::fs::write(
+        dir.join("end.json"),
+        format!("{}\n", json!({"seq": seq, "state_hash": format!("{state_hash:016x}")})),
+    )
+}
+
+pub fn main(args: &cli::Replay) -> Result<bool, String> {
+    let mut replace = Vec::new();
+    for path in &args.strategy {
+        let source = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        replace.push((path.display().to_string(), source));
+    }
+    let verdict = verify(&args.dir, &replace)?;
+    if args.json {
+        let mut value = verdict.report.clone();
+        value["replay"] = verdict.json();
+        println!("{value}");
+    } else {
+        match &verdict.difference {
+            None => println!("identical: {} frames, state hash {:016x}", verdict.frames, verdict.state_hash),
+            Some(difference) => println!("DIFFERENT after {} frames: {difference}", verdict.frames),
+        }
+    }
+    Ok(verdict.identical)
+}

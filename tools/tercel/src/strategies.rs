@@ -1,0 +1,34 @@
+//! From `.strat` text to a strategy that the core can run.
+use tercel_event::{Manifest, Strategy};
+use tercel_lang::{Compiled, Diagnostics};
+
+/// Checks and compiles to machine code. The error is ready for people: file, line, column, expected and found, a fix.
+pub fn compile(source: &str, file: &str) -> Result<(Box<dyn Strategy>, Compiled), String> {
+    let compiled = check(source, file).map_err(|diagnostics| diagnostics.render())?;
+    let strategy = tercel_jit::compile(compiled.program.clone(), compiled.manifest.clone())
+        .map_err(|error| format!("{file}: the strategy cannot be compiled to machine code: {error}"))?;
+    Ok((Box::new(strategy), compiled))
+}
+
+pub fn check(source: &str, file: &str) -> Result<Compiled, Diagnostics> {
+    tercel_lang::compile(source, file)
+}
+
+/// All strategies of a run, in order; every error of every file.
+pub fn compile_all<'a>(
+    files: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(Vec<Box<dyn Strategy>>, Vec<Manifest>), String> {
+    let mut strategies = Vec::new();
+    let mut manifests = Vec::new();
+    let mut errors = Vec::new();
+    for (file, source) in files {
+        match compile(source, file) {
+            Ok((strategy, _)) => {
+                manifests.push(strategy.manifest().clone());
+                strategies.push(strategy);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok((strategies, manifests)) } else { Err(errors.join("\n")) }
+}
