@@ -5,7 +5,7 @@
 //!
 //! Thread      the core's.
 //! Memory      all levels are allocated by `Book::new`; any price is accepted afterwards without allocation.
-//! Cost        change at the touch O(1), elsewhere a binary search and a move of the levels between it and the touch.
+//! Cost        O(1) for the tens of thousands of prices around the touch, wherever they are; a sorted list beyond (side.rs).
 //! Invariants  while `Live`: best_bid < best_ask in the depth book; within a side prices are distinct and sorted; every
 //!             level better than the side's horizon is known.
 #![forbid(unsafe_code)]

@@ -17,7 +17,7 @@ pub use frame::{
     Frame, FrameBuf, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_LEN, LINE_LEN, MAX_FRAME_LEN, stamp,
     write_frame,
 };
-pub use hash::{Chain, StateDigest, mix64};
+pub use hash::{Chain, StateDigest, hash_words, mix64};
 pub use strategy::*;
 
 #[cfg(not(target_endian = "little"))]

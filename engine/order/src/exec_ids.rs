@@ -1,4 +1,4 @@
-use tercel_event::Chain;
+use tercel_event::hash_words;
 use tercel_types::{ExecId, SourceId};
 
 /// The newest execution ids, so that each counts once. A ring of fixed size with an index; the ids themselves are compared,
@@ -36,9 +36,7 @@ impl ExecIds {
 
     /// Remembers the id; `false` when it is among the remembered ones already. The oldest one is forgotten for it.
     pub(crate) fn insert(&mut self, source: SourceId, exec_id: ExecId) -> bool {
-        let mut chain = Chain(u64::from(source.0));
-        chain.bytes(exec_id.as_bytes());
-        let bucket = (chain.0 as usize & (self.heads.len() - 1)) as u32;
+        let bucket = (hash(source, &exec_id) as usize & (self.heads.len() - 1)) as u32;
         let mut slot = self.heads[bucket as usize];
         while slot != NONE {
             let seen = &self.ring[slot as usize];
@@ -73,6 +71,16 @@ impl ExecIds {
             before = self.ring[before as usize].next;
         }
     }
+}
+
+/// Padding zeros are part of the id's 40 bytes, so equal ids are equal words.
+#[inline]
+fn hash(source: SourceId, exec_id: &ExecId) -> u64 {
+    let mut words = [0; 5];
+    for (word, bytes) in words.iter_mut().zip(exec_id.padded().chunks_exact(8)) {
+        *word = u64::from_le_bytes(bytes.try_into().unwrap_or([0; 8]));
+    }
+    hash_words(u64::from(source.0), words)
 }
 
 #[cfg(test)]

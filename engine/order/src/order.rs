@@ -1,5 +1,5 @@
 use crate::OrderState;
-use tercel_event::Chain;
+use tercel_event::hash_words;
 use tercel_types::{AccountId, ClOrdId, InstrumentId, OrderId, Price, Qty, Side, SourceId, StrategyId, TimeNs};
 
 /// A cancel or replace request in flight.
@@ -170,20 +170,22 @@ impl Order {
     /// This order's addend of `StateDigest::orders`.
     #[inline]
     pub(crate) fn digest(&self) -> u64 {
-        let mut chain = Chain(self.root.0);
-        chain.word(self.cl_ord_id.0);
-        chain.word(self.px.0 as u64);
-        chain.word((self.order_qty.0 as u64) ^ (self.cum_qty.0 as u64).rotate_left(32));
         let pending = |request: Option<Request>| request.map_or(0, |r| r.cl_ord_id.0 ^ (r.px.0 as u64).rotate_left(40));
-        chain.word(pending(self.cancel) ^ pending(self.replace).rotate_left(1));
-        chain.word(
-            self.state as u64
-                | u64::from(self.acked) << 8
-                | u64::from(self.instrument.0) << 16
-                | u64::from(self.strategy.0) << 48
-                | (self.side as u64) << 12,
-        );
-        chain.word(self.venue_cum_qty.0 as u64);
-        chain.0
+        hash_words(
+            self.root.0,
+            [
+                self.cl_ord_id.0,
+                self.px.0 as u64,
+                self.order_qty.0 as u64,
+                self.cum_qty.0 as u64,
+                pending(self.cancel) ^ pending(self.replace).rotate_left(1),
+                self.venue_cum_qty.0 as u64,
+                self.state as u64
+                    | u64::from(self.acked) << 8
+                    | (self.side as u64) << 12
+                    | u64::from(self.instrument.0) << 16
+                    | u64::from(self.strategy.0) << 48,
+            ],
+        )
     }
 }

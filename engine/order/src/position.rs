@@ -1,4 +1,4 @@
-use tercel_event::Chain;
+use tercel_event::hash_words;
 use tercel_types::{Instrument, InstrumentKind, Money, Price, Qty, Side};
 
 /// One execution, as it counts for positions.
@@ -112,16 +112,22 @@ impl Position {
         if self.fills == 0 {
             return 0;
         }
-        let mut chain = Chain(key);
-        for money in [self.cost, self.realised, self.fees] {
-            chain.word(money.0 as u64);
-            chain.word((money.0 >> 64) as u64);
-        }
-        for qty in [self.qty, self.bought, self.sold] {
-            chain.word(qty.0 as u64);
-        }
-        chain.word(self.fills);
-        chain.0
+        let [cost, realised, fees] = [self.cost, self.realised, self.fees].map(|money| money.0 as u128);
+        hash_words(
+            key,
+            [
+                cost as u64,
+                (cost >> 64) as u64,
+                realised as u64,
+                (realised >> 64) as u64,
+                fees as u64,
+                (fees >> 64) as u64,
+                self.qty.0 as u64,
+                self.bought.0 as u64,
+                self.sold.0 as u64,
+                self.fills,
+            ],
+        )
     }
 }
 

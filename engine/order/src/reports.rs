@@ -47,13 +47,13 @@ impl Orders {
                 None => return update,
             },
         };
-        let order = self.slots[slot as usize];
-        describe(&mut update, &order);
+        let order = &self.slots[slot as usize];
+        describe(&mut update, order);
         if order.instrument != report.instrument || order.side != side {
+            let (strategy, account) = (order.strategy, order.account);
             // The venue's word on what was traded stands; whose state it is does not follow.
             self.breach(&mut update, Breach::Identity);
             if is_fill {
-                let (strategy, account) = (order.strategy, order.account);
                 update.instrument = report.instrument;
                 update.side = Some(side);
                 update.fill = self.count_fill(report, side, strategy, account, &mut update);
@@ -163,7 +163,8 @@ impl Orders {
 
     /// One fill. Positions first: whatever the state machine says, what was traded was traded.
     fn filled(&mut self, slot: u32, report: &ExecReport, side: Side, update: &mut OrderUpdate) {
-        let order = self.slots[slot as usize];
+        let order = &self.slots[slot as usize];
+        let (strategy, account) = (order.strategy, order.account);
         let cum_qty = Qty(order.cum_qty.0.saturating_add(report.last_qty.0));
         if report.exec_id.is_empty() && cum_qty > report.cum_qty {
             // Without an ExecID only CumQty can tell a repetition.
@@ -171,7 +172,7 @@ impl Orders {
             update.duplicate = true;
             return;
         }
-        update.fill = self.count_fill(report, side, order.strategy, order.account, update);
+        update.fill = self.count_fill(report, side, strategy, account, update);
         let order = &mut self.slots[slot as usize];
         order.cum_qty = cum_qty;
         order.acked = true;

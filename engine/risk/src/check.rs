@@ -3,6 +3,7 @@ use crate::control::{Control, Refusal, Verdict, refuse, refuse_money};
 use crate::duplicates::Likeness;
 use crate::ledger::{Cell, InstrumentState, Reserved, Risk, ScopeState};
 use crate::limits::Collar;
+use crate::rate::Rate;
 use tercel_event::{Command, CommandKind, OrdType, Tif, TradingState};
 use tercel_types::{Price, Qty, Side, TimeNs};
 
@@ -109,7 +110,7 @@ impl Risk {
             self.strategies.get_mut(command.strategy.idx()),
         ];
         for scope in scopes.into_iter().flatten() {
-            if scope.orders.check(command.ts).is_ok() || scope.in_rate_run {
+            if scope.orders.is_open(command.ts) || scope.in_rate_run {
                 continue;
             }
             scope.in_rate_run = true;
@@ -186,8 +187,8 @@ impl Risk {
             self.strategies.get(command.strategy.idx()).filter(|_| command.strategy.idx() + 1 < self.strategies.len()),
         ];
         for scope in scopes.into_iter().flatten() {
-            if let Err((limit, count)) = scope.cancels.check(command.ts) {
-                return refuse(Control::Rate, count, limit);
+            if !scope.cancels.is_open(command.ts) {
+                return refuse_rate(&scope.cancels, command.ts);
             }
         }
         Ok(())
@@ -311,8 +312,8 @@ impl Risk {
     #[inline]
     fn check_rates(&self, command: &Command, strategy: &ScopeState, account: &ScopeState) -> Result<(), Refusal> {
         for scope in [strategy, account, &self.firm] {
-            if let Err((limit, count)) = scope.orders.check(command.ts) {
-                refuse(Control::Rate, count, limit)?;
+            if !scope.orders.is_open(command.ts) {
+                return refuse_rate(&scope.orders, command.ts);
             }
         }
         Ok(())
@@ -429,8 +430,11 @@ fn exposure(scope: &ScopeState, added: &Added) -> Result<(), Refusal> {
 /// C14: without a limit there is no order.
 #[inline]
 fn configured_loss(scope: &ScopeState) -> Result<(), Refusal> {
-    if scope.limits.max_loss_day.0 <= 0 || scope.limits.max_drawdown.0 <= 0 {
-        return refuse(Control::Loss, 0, 0);
-    }
-    Ok(())
+    if scope.has_loss_limits { Ok(()) } else { refuse(Control::Loss, 0, 0) }
+}
+
+#[cold]
+fn refuse_rate(rate: &Rate, now: TimeNs) -> Result<(), Refusal> {
+    let limit = i64::from(rate.limit_reached(now));
+    refuse(Control::Rate, limit + 1, limit)
 }

@@ -75,6 +75,8 @@ pub(crate) struct ScopeState {
     pub(crate) state: TradingState,
     /// The control that halted it, with its value and limit; `None` when the operator did, or nothing.
     pub(crate) halted_by: Option<(Control, i64, i64)>,
+    /// Both limits of C14 are above 0.
+    pub(crate) has_loss_limits: bool,
     halt_told: bool,
     pub(crate) orders_count: u32,
     pub(crate) gross: i128,
@@ -95,6 +97,7 @@ impl ScopeState {
             limits,
             state: TradingState::Active,
             halted_by: None,
+            has_loss_limits: limits.max_loss_day.0 > 0 && limits.max_drawdown.0 > 0,
             halt_told: true,
             orders_count: 0,
             gross: 0,

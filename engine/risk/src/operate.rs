@@ -112,6 +112,7 @@ impl Risk {
                     11 => scope.limits.max_open_orders = count?,
                     _ => {
                         scope.limits.max_loss_day = money;
+                        scope.has_loss_limits = money.0 > 0 && scope.limits.max_drawdown.0 > 0;
                         scope.watch_loss();
                     }
                 }

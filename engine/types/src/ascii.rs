@@ -29,6 +29,11 @@ impl<const N: usize> Ascii<N> {
         &self.0[..len]
     }
 
+    /// All `N` bytes, zeros after the text.
+    pub const fn padded(&self) -> &[u8; N] {
+        &self.0
+    }
+
     pub fn is_empty(&self) -> bool {
         N == 0 || self.0[0] == 0
     }

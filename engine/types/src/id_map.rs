@@ -1,5 +1,5 @@
 /// A fixed-capacity map from non-zero 64-bit ids to slots. Deterministic (no random seed), never allocates after `new`.
-/// Open addressing with linear probing and backward-shift deletion; at most half full, so probes stay short.
+/// Open addressing with linear probing and backward-shift deletion, at most half full; made for ids that mostly count up.
 #[derive(Clone, Debug)]
 pub struct IdMap {
     /// `(id, slot)`; id 0 marks a free cell.
@@ -26,8 +26,10 @@ impl IdMap {
 
     #[inline]
     fn home(&self, id: u64) -> usize {
-        // Fibonacci hashing: ids of one epoch differ in their low bits, the product spreads them over the high ones.
-        (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & self.mask
+        // Ids count up, so eight neighbours in time share two cache lines; the groups are scattered, because one long run
+        // of occupied cells would make every removal walk to its end.
+        let group = (id >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (group as usize * 8 + (id & 7) as usize) & self.mask
     }
 
     #[inline]

@@ -68,7 +68,9 @@ fn level(px: i64, qty: i64) -> Option<Level> {
 }
 
 fn with_capacity(capacity: usize) -> Book {
-    let config = BookConfig { capacity, known_min: 4.min(capacity), ..BookConfig::default() };
+    // The smallest window, so that levels beyond it are the rule.
+    let config = BookConfig { window: 256, capacity, known_min: 4, ..BookConfig::default() };
+    assert_eq!(config.validate(), []);
     Book::new(InstrumentId(0), config)
 }
 
@@ -265,12 +267,44 @@ fn what_does_not_fit_moves_the_horizon_and_coming_near_it_asks_for_a_rebuild() {
 fn a_full_side_keeps_the_best_levels() {
     let mut book = with_capacity(16);
     book.apply(&status(FeedEvent::Connected, 0).frame());
-    let asks: Vec<_> = (0..16).map(|at| (200 + at, 1)).collect();
+    let asks: Vec<_> = (0..16).map(|at| (2_000 + at * 1_000, 1)).collect();
     book.apply(&snapshot(10, 0, false, &[], &asks).frame());
-    book.apply(&delta(10, 11, &[], &[(150, 3)]).frame());
-    assert_eq!((book.best_ask(), book.levels_count().1, book.horizons().1), (level(150, 3), 16, Some(Price(215))));
-    book.apply(&delta(11, 12, &[], &[(570_000, 1)]).frame());
-    assert_eq!(book.levels_count().1, 16);
+    assert_eq!((book.levels_count().1, book.horizons().1), (16, None));
+    // Two better ones: the ask at 2,000 leaves the window, and the list beyond holds 16.
+    book.apply(&delta(10, 11, &[], &[(1_500, 3), (1_000, 3)]).frame());
+    assert_eq!((book.best_ask(), book.levels_count().1, book.horizons().1), (level(1_000, 3), 17, Some(Price(17_000))));
+    assert_eq!(book.levels_dropped(), 1);
+    book.apply(&delta(11, 12, &[], &[(570_000, 1), (17_000, 2)]).frame());
+    assert_eq!((book.levels_count().1, book.levels_dropped()), (17, 3));
+}
+
+#[test]
+fn the_window_follows_the_touch_over_any_distance_and_back() {
+    let mut book = with_capacity(64);
+    book.apply(&status(FeedEvent::Phase, Phase::PreOpen as u8).frame());
+    book.apply(&snapshot(1, 0, false, &[(100, 1), (40, 2), (-300_000, 9)], &[]).frame());
+    let mut id = 1;
+    let mut bid = |book: &mut Book, px, qty| {
+        id += 1;
+        book.apply(&delta(id - 1, id, &[(px, qty)], &[]).frame());
+        (book.best_bid(), book.levels_count().0)
+    };
+    assert_eq!(bid(&mut book, 570_000, 3), (level(570_000, 3), 4));
+    assert_eq!(bid(&mut book, 570_000, 0), (level(100, 1), 3));
+    assert_eq!(bid(&mut book, 99, 5), (level(100, 1), 4));
+    assert_eq!(bid(&mut book, 100, 0), (level(99, 5), 3));
+    assert_eq!(bid(&mut book, 99, 0), (level(40, 2), 2));
+    assert_eq!(bid(&mut book, 40, 0), (level(-300_000, 9), 1));
+    assert_eq!(bid(&mut book, -300_000, 0), (None, 0));
+    assert_eq!(bid(&mut book, 7, 0), (None, 0));
+    assert_eq!(bid(&mut book, -PRICE_MAX, 1), (level(-PRICE_MAX, 1), 1));
+    assert_eq!(bid(&mut book, PRICE_MAX, 1), (level(PRICE_MAX, 1), 2));
+    assert_eq!(book.bids.digest(), {
+        let mut other = with_capacity(64);
+        other.apply(&status(FeedEvent::Phase, Phase::PreOpen as u8).frame());
+        other.apply(&snapshot(1, 0, false, &[(-PRICE_MAX, 1), (PRICE_MAX, 1)], &[]).frame());
+        other.bids.digest()
+    });
 }
 
 #[test]
@@ -278,6 +312,8 @@ fn impossible_frames_are_counted_and_fault_the_book() {
     let mut book = live();
     assert_eq!(book.apply(&delta(10, 11, &[(100, -1)], &[]).frame()).resync, Some(ResyncReason::Malformed));
     assert!(!book.is_live());
+    assert_eq!(live().apply(&delta(10, 11, &[(PRICE_MAX + 1, 1)], &[]).frame()).resync, Some(ResyncReason::Malformed));
+    assert_eq!(live().apply(&delta(10, 11, &[], &[(i64::MIN, 1)]).frame()).resync, Some(ResyncReason::Malformed));
     let mut book = live();
     let lying = FrameBuf::of(SRC, 0, &BookDelta { bids_count: 9, ..Default::default() }, &[]);
     assert_eq!(book.apply(&lying.frame()).resync, Some(ResyncReason::Malformed));
@@ -299,7 +335,9 @@ fn others_best_leaves_our_own_quantity_out() {
 #[test]
 fn unordered_snapshots_and_repeated_prices_end_as_the_last_word() {
     let mut book = with_capacity(64);
-    book.apply(&snapshot(10, 0, false, &[(5, 1), (9, 1), (7, 1), (9, 4), (5, 2)], &[(20, 1), (20, 2), (11, 1)]).frame());
+    book.apply(
+        &snapshot(10, 0, false, &[(5, 1), (9, 1), (7, 1), (9, 4), (5, 2)], &[(20, 1), (20, 2), (11, 1)]).frame(),
+    );
     assert_eq!(book.best_bid(), level(9, 4));
     assert_eq!((book.depth_bid(2), book.depth_ask(1), book.levels_count()), (level(5, 2), level(20, 2), (3, 2)));
 }
@@ -315,7 +353,11 @@ impl Model {
     fn set(&mut self, bids: &[(i64, i64)], asks: &[(i64, i64)]) {
         for (side, changes) in [(&mut self.bids, bids), (&mut self.asks, asks)] {
             for &(px, qty) in changes {
-                if qty == 0 { side.remove(&px) } else { side.insert(px, qty) };
+                if qty == 0 {
+                    side.remove(&px)
+                } else {
+                    side.insert(px, qty)
+                };
             }
         }
     }
@@ -374,7 +416,7 @@ proptest! {
     /// However small the book, the levels better than its horizon are exactly the model's.
     #[test]
     fn a_small_book_is_right_up_to_its_horizon_prop(frames in prop::collection::vec((changes(), changes()), 1..60)) {
-        let config = BookConfig { capacity: 16, known_min: 1, ..BookConfig::default() };
+        let config = BookConfig { window: 256, capacity: 16, known_min: 1, ..BookConfig::default() };
         let (mut book, mut model) = (Book::new(InstrumentId(0), config), Model::default());
         book.apply(&status(FeedEvent::Phase, Phase::PreOpen as u8).frame());
         book.apply(&snapshot(1, 0, false, &[], &[]).frame());

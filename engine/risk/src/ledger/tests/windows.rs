@@ -21,7 +21,8 @@ proptest! {
             let allowed = limits.iter().zip(SPANS_NS).all(|(limit, span)| {
                 sent.iter().filter(|ts| **ts > now - span).count() < *limit as usize
             });
-            prop_assert_eq!(rate.check(TimeNs(now)).is_ok(), allowed);
+            prop_assert_eq!(rate.is_open(TimeNs(now)), allowed);
+            prop_assert_eq!(rate.limit_reached(TimeNs(now)) == 0, allowed);
             if allowed {
                 rate.count(TimeNs(now));
                 sent.push(now);
