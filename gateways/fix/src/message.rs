@@ -31,11 +31,27 @@ pub enum Garbled {
     TooLong,
 }
 
+/// One field in eight bytes: a message is at most 64 KiB long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Field {
     pub tag: u32,
-    start: u32,
-    len: u32,
+    start: u16,
+    len: u16,
+}
+
+const _: () = assert!(crate::framing::MAX_MESSAGE_LEN <= 1 << 16 && size_of::<Field>() == 8);
+
+impl Field {
+    #[inline]
+    fn new(tag: u32, start: usize, end: usize) -> Self {
+        Self { tag, start: start as u16, len: (end - start) as u16 }
+    }
+
+    #[inline]
+    fn value(self, bytes: &[u8]) -> &[u8] {
+        let start = usize::from(self.start);
+        &bytes[start..start + usize::from(self.len)]
+    }
 }
 
 /// The reusable table of fields.
@@ -78,51 +94,32 @@ impl Index {
     #[inline]
     fn index_body(&mut self, bytes: &[u8], from: usize, end: usize) -> Result<usize, Garbled> {
         let (mut start, mut count, mut base) = (from, 0, from);
-        // Tag of a data field that must come next, 0 when none; and the place before which an SOH is data.
-        let (mut data_tag, mut data_end) = (0u32, 0usize);
-        while base < end {
+        'words: while base < end {
             let mut ends = soh_bits(word_at(bytes, base));
+            if end - base < 8 {
+                ends &= (1 << (8 * (end - base))) - 1; // the rest is the trailer
+            }
             while ends != 0 {
                 let at = base + (ends.trailing_zeros() / 8) as usize;
                 ends &= ends - 1;
-                if at >= end {
-                    break; // of the trailer
-                }
-                if at < data_end {
-                    continue;
-                }
-                let (tag, tag_len) = read_tag(bytes, start).ok_or(Garbled::Tag)?;
-                let (tag_start, value) = (start, start + tag_len);
-                if data_tag != 0 {
-                    // Its end is known from the length field before; the tag must be the right one, the end an SOH.
-                    if tag != data_tag {
-                        return Err(Garbled::Data);
-                    }
-                    if data_end < value {
-                        data_end = value.saturating_add(data_end_len(bytes, &self.fields[count - 1])?);
-                        if at < data_end {
-                            continue;
-                        }
-                    }
-                    if at != data_end {
-                        return Err(Garbled::Data);
-                    }
-                    data_tag = 0;
-                }
-                debug_assert!(tag_start < at);
+                let (tag, tag_len) = read_tag(word_at(bytes, start)).ok_or(Garbled::Tag)?;
                 let Some(slot) = self.fields.get_mut(count) else { return Err(Garbled::TooManyFields) };
-                *slot = Field { tag, start: value as u32, len: (at - value) as u32 };
+                *slot = Field::new(tag, start + tag_len, at);
                 count += 1;
-                if is_data_len(tag) {
-                    data_tag = data_field_of(tag);
-                    data_end = 0;
-                    data_end_len(bytes, &self.fields[count - 1])?;
-                }
                 start = at + 1;
+                if may_be_data_len(tag) && data_field_of(tag) != 0 {
+                    let data = data_field(bytes, *slot, start, end)?;
+                    start = usize::from(data.start) + usize::from(data.len) + 1;
+                    let Some(slot) = self.fields.get_mut(count) else { return Err(Garbled::TooManyFields) };
+                    *slot = data;
+                    count += 1;
+                    base = start;
+                    continue 'words;
+                }
             }
             base += 8;
         }
-        if data_tag != 0 { Err(Garbled::Data) } else { Ok(count) }
+        Ok(count)
     }
 }
 
@@ -132,27 +129,32 @@ impl Default for Index {
     }
 }
 
-/// Length that a length field states.
+/// The data field that must follow `length` at `start`: the right tag, as long as stated, then SOH.
 #[cold]
-fn data_end_len(bytes: &[u8], field: &Field) -> Result<usize, Garbled> {
-    let value = &bytes[field.start as usize..(field.start + field.len) as usize];
-    parse_u32(value).map(|len| len as usize).ok_or(Garbled::Data)
+fn data_field(bytes: &[u8], length: Field, start: usize, end: usize) -> Result<Field, Garbled> {
+    let len = parse_u32(length.value(bytes)).ok_or(Garbled::Data)? as usize;
+    let (tag, tag_len) = read_tag(word_at(bytes, start)).ok_or(Garbled::Data)?;
+    let value = start + tag_len;
+    if tag != data_field_of(length.tag) || value + len >= end || bytes[value + len] != SOH {
+        return Err(Garbled::Data);
+    }
+    Ok(Field::new(tag, value, value + len))
 }
 
-/// Bit `tag` of a table over the tags below 640: whether `data_field_of` answers.
+/// False for nearly every tag that is no length field, at three instructions.
 #[inline]
-fn is_data_len(tag: u32) -> bool {
-    static TABLE: [u64; 10] = {
-        let (mut table, mut tag) = ([0; 10], 0);
-        while tag < 640 {
+fn may_be_data_len(tag: u32) -> bool {
+    const BITS: u64 = {
+        let (mut bits, mut tag) = (0, 0);
+        while tag < 1_000 {
             if data_field_of(tag) != 0 {
-                table[tag as usize / 64] |= 1 << (tag % 64);
+                bits |= 1 << (tag % 64);
             }
             tag += 1;
         }
-        table
+        bits
     };
-    TABLE.get(tag as usize / 64).is_some_and(|word| word >> (tag % 64) & 1 != 0)
+    tag >= 90 && BITS >> (tag % 64) & 1 != 0
 }
 
 /// Eight bytes from `at`, zeros past the end.
@@ -177,27 +179,31 @@ fn soh_bits(word: u64) -> u64 {
     !(((x & LOW) + LOW) | x | LOW)
 }
 
-/// The tag at `at` and its length with the `=`: 1 to 7 digits, no leading zero.
+/// The tag at the start of `word` and its length with the `=`: 1 to 7 digits, no leading zero.
 #[inline]
-fn read_tag(bytes: &[u8], at: usize) -> Option<(u32, usize)> {
-    let word = word_at(bytes, at);
+fn read_tag(word: u64) -> Option<(u32, usize)> {
     let byte = |idx: u32| (word >> (8 * idx)) as u8;
-    let digit = |idx: u32| byte(idx).wrapping_sub(b'0');
-    let (first, second, third) = (digit(0), digit(1), digit(2));
-    let leads = first.wrapping_sub(1) < 9;
+    let digit = |idx: u32| u32::from(byte(idx).wrapping_sub(b'0'));
     // Two and three digits are nearly all there are; messages of one venue have one shape, so these branches are predicted.
-    if byte(2) == b'=' && leads && second < 10 {
-        return Some((u32::from(first) * 10 + u32::from(second), 3));
+    if byte(2) == b'=' && digit(0).wrapping_sub(1) < 9 && digit(1) < 10 {
+        return Some((digit(0) * 10 + digit(1), 3));
     }
-    if byte(3) == b'=' && leads && second < 10 && third < 10 {
-        return Some((u32::from(first) * 100 + u32::from(second) * 10 + u32::from(third), 4));
+    if byte(3) == b'=' && digit(0).wrapping_sub(1) < 9 && digit(1) < 10 && digit(2) < 10 {
+        return Some((digit(0) * 100 + digit(1) * 10 + digit(2), 4));
     }
-    let len = (0..8).find(|&idx| byte(idx) == b'=')?;
-    let digits = (0..len).all(|idx| digit(idx) < 10);
-    if len == 0 || !leads || !digits {
-        return None;
+    read_rare_tag(word)
+}
+
+fn read_rare_tag(word: u64) -> Option<(u32, usize)> {
+    let (mut tag, bytes) = (0, word.to_le_bytes());
+    for (idx, byte) in bytes.into_iter().enumerate() {
+        match byte {
+            b'=' if idx > 0 && bytes[0] != b'0' => return Some((tag, idx + 1)),
+            b'0'..=b'9' => tag = tag * 10 + u32::from(byte - b'0'),
+            _ => return None,
+        }
     }
-    Some(((0..len).fold(0, |tag, idx| tag * 10 + u32::from(digit(idx))), len as usize + 1))
+    None
 }
 
 /// Sum of all bytes modulo 256, as CheckSum (10) wants it.
@@ -245,7 +251,7 @@ impl<'a> Message<'a> {
 
     #[inline]
     fn value_of(&self, field: &Field) -> &'a [u8] {
-        &self.bytes[field.start as usize..(field.start + field.len) as usize]
+        field.value(self.bytes)
     }
 
     /// Every field from MsgType on, in the order of the wire.

@@ -12,6 +12,7 @@ mod inbound;
 mod kill;
 mod outbound;
 mod table;
+mod template;
 mod trail;
 
 pub use trail::InboundTrail;
@@ -20,8 +21,8 @@ use crate::session::{Application, Inbound, Link, Session, SessionConfig, Verdict
 use crate::stamp::StampReader;
 use crate::store::Store;
 use crate::tag::msg_type;
-use outbound::Template;
 use table::Table;
+use template::Template;
 use tercel_event::{Body, Command, CommandKind, FrameBuf, NotSent, NotSentWhy, Sent, SessionEvent, SessionStatus};
 use tercel_net::{GatewayIo, Now, OrderMachine, Received};
 use tercel_types::{ClOrdId, Instrument, Problem, SourceId, TimeNs};

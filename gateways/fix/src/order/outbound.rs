@@ -1,5 +1,6 @@
 //! Hot path. Commands as FIX requests: D, F, G, H, AF.
 use super::Desk;
+use super::template::Template;
 use crate::message::SOH;
 use crate::session::{Link, NotWritten, Persist, Written};
 use crate::store::Store;
@@ -7,35 +8,7 @@ use crate::tag::{self, msg_type};
 use crate::writer::Writer;
 use tercel_event::{Command, CommandKind, NotSentWhy, OrdType, Tif};
 use tercel_net::{GatewayIo, Now, SendError};
-use tercel_types::{ClOrdId, Decimal, Instrument, Side};
-
-/// What every order of one account in one instrument has in common, rendered once.
-#[derive(Debug)]
-pub(super) struct Template {
-    /// `1=…|21=1|55=…|`
-    order: Box<[u8]>,
-    /// `55=…|`
-    symbol: Box<[u8]>,
-    price_step: Decimal,
-    lot: Decimal,
-}
-
-impl Template {
-    /// Account-major: `account · instruments + instrument`.
-    pub(super) fn all(accounts: &[String], instruments: &[Instrument]) -> Vec<Self> {
-        let of = |account: &String, instrument: &Instrument| {
-            let account = if account.is_empty() { String::new() } else { format!("1={account}\x01") };
-            let symbol = format!("55={}\x01", instrument.symbol);
-            Self {
-                order: format!("{account}21=1\x01{symbol}").into_bytes().into(),
-                symbol: symbol.into_bytes().into(),
-                price_step: instrument.price_step,
-                lot: instrument.lot,
-            }
-        };
-        accounts.iter().flat_map(|account| instruments.iter().map(move |instrument| of(account, instrument))).collect()
-    }
-}
+use tercel_types::{ClOrdId, Side};
 
 /// What the gate lets through.
 struct Checked {
