@@ -4,8 +4,8 @@ mod common;
 use common::{instrument, limit, ms};
 use tercel_event::{Level, Tif};
 use tercel_sim::{
-    Cancel, ClientId, Exchange, ExchangeConfig, ExecType, Execution, NewOrder, OrdStatus, PublicTrade, Refusal, Replace,
-    Response, Terms,
+    Cancel, ClientId, Exchange, ExchangeConfig, ExecType, Execution, NewOrder, OrdStatus, PublicTrade, Refusal,
+    Replace, Response, Terms,
 };
 use tercel_types::Side::{Buy, Sell};
 use tercel_types::{Ascii, InstrumentId, Money, Price, Qty, TimeNs};
@@ -82,11 +82,7 @@ fn an_order_fills_in_parts_with_fees_and_position() {
     let row = |e: &Execution| (e.exec_type, e.ord_status, e.last_qty.0, e.cum_qty.0, e.leaves_qty.0, e.after);
     assert_eq!(
         all.iter().map(row).collect::<Vec<_>>(),
-        [
-            (E::New, S::New, 0, 0, 8, 1),
-            (E::Trade, S::PartiallyFilled, 3, 3, 5, 2),
-            (E::Trade, S::Filled, 5, 8, 0, 3)
-        ]
+        [(E::New, S::New, 0, 0, 8, 1), (E::Trade, S::PartiallyFilled, 3, 3, 5, 2), (E::Trade, S::Filled, 5, 8, 0, 3)]
     );
     assert_eq!(all.iter().map(|e| e.exec_no).collect::<Vec<_>>(), [1, 2, 3]);
     // 3 and 5 lots of 0.001 at 100.0, 2 basis points.
