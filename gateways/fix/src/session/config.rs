@@ -39,7 +39,7 @@ pub struct SessionConfig {
     pub target_comp_id: String,
     /// HeartBtInt (108) that an initiator asks for; an acceptor takes the initiator's.
     pub heart_bt_int_s: u32,
-    /// An initiator asks for, and an acceptor forces, ResetSeqNumFlag (141) at logon.
+    /// An initiator asks for ResetSeqNumFlag (141) at every logon; an acceptor ignores this.
     pub reset_on_logon: bool,
     /// Whether the peer may reset both sequences by 141=Y. An engine that allows it can lose fills.
     pub accept_reset: bool,
