@@ -381,9 +381,8 @@ fn risk(bench: &Bench) {
 fn orders(bench: &Bench) {
     let mut orders = Orders::new(&instruments(), OrderConfig { strategies: 1, ..OrderConfig::default() });
     let count = 200_000 / bench.scale;
-    let news: Vec<Command> = (0..count as u64)
-        .map(|at| command(CommandKind::New, at + 1, at + 1, 618_000, 5, at as i64))
-        .collect();
+    let news: Vec<Command> =
+        (0..count as u64).map(|at| command(CommandKind::New, at + 1, at + 1, 618_000, 5, at as i64)).collect();
     let report = |at: usize, exec_type: u8, ord_status: u8, last: i64| ExecReport {
         cl_ord_id: news[at].cl_ord_id,
         exec_type,

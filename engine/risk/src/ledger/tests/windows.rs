@@ -83,7 +83,7 @@ fn more_orders_than_the_duplicate_check_remembers_are_refused() {
     let mut wide = limits();
     wide.strategies[0].duplicate_window = Some(DurationNs(1_000));
     let mut risk = ready(&wide);
-    for at in 0..64 {
+    for at in 0..65 {
         assert!(risk.submit(&new(at + 1, Side::Buy, 990, at as i64 + 1, 10)).is_ok());
     }
     assert_eq!(refused_by(risk.submit(&new(100, Side::Buy, 980, 1, 10))), Some("C10"));
