@@ -218,12 +218,16 @@ impl<'a> Scan<'a> {
         }
         let word = self.text(at);
         let fresh = token.first_on_line || (at > 0 && self.text(at - 1) == ";");
+        // Behind an operator a word that is not reserved is a name.
+        let wanted =
+            at > from && self.tokens[at - 1].kind == TokenKind::Sign && !matches!(self.text(at - 1), ";" | "%");
         match level {
             Level::File => FILE_WORDS.contains(&word),
-            Level::Risk => word == "limit",
+            Level::Risk => word == "limit" && !wanted,
             Level::Strategy | Level::Mode => {
                 let second_word = word == "state" && at > from && self.text(at - 1) == "persist";
-                (MEMBER_WORDS.contains(&word) && !second_word) || (SOFT_MEMBER_WORDS.contains(&word) && fresh)
+                (MEMBER_WORDS.contains(&word) && !second_word)
+                    || (SOFT_MEMBER_WORDS.contains(&word) && fresh && !wanted)
             }
         }
     }
@@ -239,7 +243,7 @@ impl<'a> Scan<'a> {
                 let lists = [CONTINUING, MEMBER_WORDS, SOFT_MEMBER_WORDS, FILE_WORDS, &wants_more];
                 !lists.iter().any(|words| words.contains(&self.text(at - 1)))
             }
-            _ => false,
+            _ => self.text(at - 1) == "%",
         };
         token.kind == TokenKind::Word
             && token.first_on_line

@@ -272,3 +272,11 @@ fn behind_a_dot_any_word_is_a_field() {
     refuses("  let a = x.mode + x.state", "E0203");
     refuses("  let a = x.\n  let", "E0203");
 }
+
+#[test]
+fn words_that_are_not_reserved_may_be_names() {
+    accepts("  param target: qty[x] = 0.01 BTC\n  let quote = x.position +\n    target\n  let bid = quote");
+    accepts(
+        "  param limit: qty[x] = 0.01 BTC\n  risk {\n    limit position(x) <= 2 *\n      limit; limit order_size(x) <= limit\n  }",
+    );
+}
