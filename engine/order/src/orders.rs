@@ -59,6 +59,24 @@ pub struct Orders {
     orders_digest: u64,
     pub(crate) positions_digest: u64,
     pub(crate) counters: Counters,
+    #[cfg(test)]
+    pub(crate) defect: Option<Defect>,
+}
+
+/// Defects that the tests plant, to show that they would be caught.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Defect {
+    /// An order of a lost session is taken for dead.
+    LostIsDead,
+    /// A repeated ExecID counts again.
+    CountsTwice,
+    /// Any status answer settles every request, whenever the question was asked.
+    AnyAnswerSettles,
+    /// CumQty of the venue is not looked at.
+    IgnoresMissingFills,
+    /// A replace in flight reserves what stands only.
+    ReservesOldOnly,
 }
 
 impl Orders {
@@ -83,6 +101,8 @@ impl Orders {
             orders_digest: 0,
             positions_digest: 0,
             counters: Counters::default(),
+            #[cfg(test)]
+            defect: None,
             instruments: instruments.clone(),
             config,
         }

@@ -33,6 +33,8 @@ impl Orders {
         }
         let is_fill = matches!(report.exec_type, b'F' | b'1' | b'2') && report.last_qty.0 > 0;
         let once = report.exec_type != b'I' && !report.exec_id.is_empty();
+        #[cfg(test)]
+        let once = once && self.defect != Some(crate::orders::Defect::CountsTwice);
         if once && !self.exec_ids.insert(source, report.exec_id) {
             self.counters.duplicates += 1;
             update.duplicate = true;
@@ -66,6 +68,10 @@ impl Orders {
             order.order_id = report.order_id;
         }
         order.venue_cum_qty = order.venue_cum_qty.max(report.cum_qty);
+        #[cfg(test)]
+        if self.defect == Some(crate::orders::Defect::IgnoresMissingFills) {
+            order.venue_cum_qty = order.cum_qty;
+        }
         match report.exec_type {
             _ if is_fill => self.filled(slot, report, side, &mut update),
             b'0' => {
@@ -380,6 +386,9 @@ impl Orders {
         // A request made before the question has been processed by now, or never arrived, unless the venue says "pending".
         let old = report.poss_dup != 0;
         let settled_up_to = if old { TimeNs::MIN } else { order.questions.answer() };
+        #[cfg(test)]
+        let settled_up_to =
+            if self.defect == Some(crate::orders::Defect::AnyAnswerSettles) { TimeNs::MAX } else { settled_up_to };
         let before = |ts: TimeNs| ts < settled_up_to;
         if order.cancel.is_some_and(|request| before(request.ts)) && report.ord_status != b'6' {
             order.cancel = None;

@@ -80,6 +80,10 @@ impl Orders {
         self.detach(slot);
         let order = &mut self.slots[slot as usize];
         *(if is_cancel { &mut order.cancel } else { &mut order.replace }) = Some(request);
+        #[cfg(test)]
+        if self.defect == Some(crate::orders::Defect::ReservesOldOnly) && !is_cancel {
+            order.replace = Some(Request { order_qty: order.order_qty.min(request.order_qty), ..request });
+        }
         order.state = state;
         self.add_id(slot, command.cl_ord_id);
         self.attach(slot, command.ts);
@@ -192,6 +196,11 @@ impl Orders {
                 orders.detach(slot);
                 orders.slots[slot as usize].state = state;
                 orders.slots[slot as usize].status_from = TimeNs::MIN;
+                #[cfg(test)]
+                if orders.defect == Some(crate::orders::Defect::LostIsDead) {
+                    orders.slots[slot as usize].state = OrderState::Canceled;
+                    orders.bury(slot);
+                }
                 orders.attach(slot, now);
                 lost += 1;
             }

@@ -367,3 +367,26 @@ fn the_table_agrees_with_the_venue_in_the_end_sim() {
         }
     }
 }
+
+/// The world is worth something only if it fails when it should.
+#[test]
+fn planted_defects_are_caught() {
+    use crate::orders::Defect::{AnyAnswerSettles, CountsTwice, IgnoresMissingFills, LostIsDead, ReservesOldOnly};
+    let caught = [LostIsDead, CountsTwice, AnyAnswerSettles, ReservesOldOnly, IgnoresMissingFills].map(|defect| {
+        let caught = (0..40).filter(|seed| {
+            let run = std::panic::catch_unwind(|| {
+                let mut world = World::new(*seed);
+                world.orders.defect = Some(defect);
+                for _ in 0..400 {
+                    world.step();
+                    world.check();
+                }
+                world.settle();
+            });
+            run.is_err()
+        });
+        (defect, caught.count())
+    });
+    println!("caught in how many of 40 worlds: {caught:?}");
+    assert!(caught.iter().all(|(_, count)| *count >= 5), "{caught:?}");
+}
