@@ -5,7 +5,8 @@
 //!   log/push/*          one frame into the log; floor: the same bytes copied into touched memory
 //!   journal/drain/*     log → checksummed segment, 128-byte frames; floor: raw writes of 64 KiB to the same place
 //!
-//! Absolute hops compare only within one run: the two cores may be near or far. Under `cargo test` it runs small.
+//! Absolute hops compare only within one run: the two cores may be near or far. Under `cargo test` it runs small;
+//! `-- log/push` runs that one alone.
 use quanta::Clock;
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
@@ -176,7 +177,6 @@ fn receive_one<L: Link>(rx: &mut L::Rx) -> u64 {
     let mut got = None;
     while got.is_none() {
         L::receive(rx, |word| got = Some(word));
-        spin_loop();
     }
     got.unwrap_or_default()
 }
@@ -431,17 +431,27 @@ fn main() {
     let full = std::env::args().any(|arg| arg == "--bench");
     let (rounds, scale) = if full { (15, 1) } else { (1, 100) };
     let clock = Clock::new();
+    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let asked = |name: &str| name.contains(&filter);
     print_host(&clock);
     pin(0);
-    if has_two_cores() {
-        bench_hops(&clock, rounds, 40_000 / scale);
-        bench_throughput(&clock, rounds, 2_000_000 / scale);
-    } else {
+    if !has_two_cores() {
         println!("ring/hop, ring/throughput: left out, they need two cores");
+    } else {
+        if asked("ring/hop") {
+            bench_hops(&clock, rounds, 40_000 / scale);
+        }
+        if asked("ring/throughput") {
+            bench_throughput(&clock, rounds, 1_000_000 / scale);
+        }
     }
     let shm = Path::new("/dev/shm");
     let memory = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
-    bench_log(&clock, &memory, 1_000_000 / scale as usize);
-    bench_journal(&clock, &memory, 2_000_000 / scale);
-    bench_journal(&clock, &std::env::temp_dir(), 2_000_000 / scale);
+    if asked("log/push") {
+        bench_log(&clock, &memory, 1_000_000 / scale as usize);
+    }
+    if asked("journal/drain") {
+        bench_journal(&clock, &memory, 2_000_000 / scale);
+        bench_journal(&clock, &std::env::temp_dir(), 2_000_000 / scale);
+    }
 }

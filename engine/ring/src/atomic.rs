@@ -45,4 +45,16 @@ impl<T> Deref for Padded<T> {
     }
 }
 
+/// Asks for a cache line to be made this core's own; a hint without effect on the program.
+#[inline]
+pub(crate) fn prefetch_for_write(line: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 const _: () = assert!(size_of::<Padded<AtomicU64>>() == 128);

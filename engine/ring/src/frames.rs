@@ -3,11 +3,11 @@
 //!   FrameProducer::push / claim + publish ──▶ lines ──▶ FrameConsumer::peek + release
 //!
 //! Thread      each end lives on one thread. Memory: allocated, zeroed and touched by `frames`; no allocation after.
-//! Protocol    `publish`: the frame's own `len` is the publication word, so a hop of a short frame moves one cache line.
-use crate::atomic::Padded;
+//! Protocol    `publish`: the frame's own `len` is the publication word; a doorbell beside it says when to look.
+use crate::atomic::{Padded, prefetch_for_write};
 use crate::power_of_two::PowerOfTwo;
-use crate::publish::{Follower, LINE_LEN, Next, PREFIX_LEN, Publisher, PushError, Words};
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use crate::publish::{Doorbell, Follower, LINE_LEN, Next, PREFIX_LEN, Publisher, PushError, Words};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub fn frames(capacity: PowerOfTwo) -> (FrameProducer, FrameConsumer) {
     let words = || HeapWords { lines: memory.lines, capacity: memory.capacity as u64, memory: Arc::clone(&memory) };
     (
         FrameProducer { publisher: Publisher::new(words(), 0, 0) },
-        FrameConsumer { follower: Follower::new(words(), 0, 0) },
+        FrameConsumer { follower: Follower::new(words(), 0, 0), doorbell: Doorbell::default(), held: 0 },
     )
 }
 
@@ -75,14 +75,22 @@ pub(crate) fn payload_of(frame: &[u8]) -> Option<&[u8]> {
 /// The reading end.
 pub struct FrameConsumer {
     follower: Follower<HeapWords>,
+    doorbell: Doorbell,
+    /// Length of the frame that `peek` showed, 0 when there was none or it is released.
+    held: usize,
 }
 
 impl FrameConsumer {
     /// The oldest frame, 64-byte aligned; the same one until `release`.
     #[inline]
     pub fn peek(&mut self) -> Option<&[u8]> {
+        let words = self.follower.words();
+        if !self.doorbell.rings(self.follower.position(), || words.memory.newest.load(Ordering::Acquire)) {
+            return None;
+        }
         match self.follower.look() {
             Next::Frame { offset, len } => {
+                self.held = len;
                 let start = self.follower.words().lines.wrapping_add(offset);
                 // SAFETY: the protocol published `len` bytes at `offset` inside the lines, and the producer writes none of
                 // them before `release` moves the cursor, which needs `&mut self`. Tests: loom_publish, frames_prop.
@@ -99,8 +107,9 @@ impl FrameConsumer {
     /// Gives the lines of the oldest frame back; without one it does nothing.
     #[inline]
     pub fn release(&mut self) {
-        if let Next::Frame { len, .. } = self.follower.look() {
-            self.follower.advance(len);
+        if self.held > 0 || self.peek().is_some() {
+            self.follower.advance(self.held);
+            self.held = 0;
             self.follower.commit();
         }
     }
@@ -115,6 +124,7 @@ struct HeapMemory {
     lines: *mut u8,
     capacity: usize,
     cursor: Padded<AtomicU64>,
+    newest: Padded<AtomicU64>,
 }
 
 impl HeapMemory {
@@ -127,7 +137,7 @@ impl HeapMemory {
         }
         // SAFETY: the range is the allocation. Written, not only zero-mapped, so that the hot path meets no page fault.
         unsafe { lines.write_bytes(0, capacity) };
-        Self { lines, capacity, cursor: Padded(AtomicU64::new(0)) }
+        Self { lines, capacity, cursor: Padded::default(), newest: Padded::default() }
     }
 
     fn layout(capacity: usize) -> Layout {
@@ -180,5 +190,15 @@ impl Words for HeapWords {
     #[inline]
     fn readers_max(&self) -> usize {
         1
+    }
+
+    #[inline]
+    fn published(&self, position: u64) {
+        self.memory.newest.store(position, Ordering::Release);
+    }
+
+    #[inline]
+    fn prepare(&self, offset: usize) {
+        prefetch_for_write(self.lines.wrapping_add(offset));
     }
 }

@@ -59,6 +59,9 @@ pub trait Words {
     fn announce(&self, _limit: u64) {}
     /// Told after each publication where the next frame goes.
     fn published(&self, _position: u64) {}
+    /// Told after each publication which line is written first in the next one and not owned yet: its store stands before
+    /// the store of `len`, so fetching it for writing ahead of time takes that transfer out of the next hop.
+    fn prepare(&self, _offset: usize) {}
 }
 
 /// The words that readers without a cursor need besides.
@@ -144,6 +147,7 @@ impl<W: Words> Publisher<W> {
         // ORDERING: pairs with `OBSERVE` in `Follower::look`.
         self.words.len_at((self.position & mask) as usize).store(self.claimed_len, W::PUBLISH);
         self.words.published(next);
+        self.words.prepare(((next + LINE_LEN as u64) & mask) as usize);
         self.position = next;
         self.claimed_len = 0;
     }
@@ -200,6 +204,23 @@ pub enum Next {
     Damaged {
         len: u32,
     },
+}
+
+/// A reader's copy of the position up to which frames are known to be published. A reader that polled the `len` word itself
+/// would keep taking the line that the writer is filling; the word behind `newest` is on a line of its own. It only says
+/// when to look: what is read, and in which order, is `len`'s to decide.
+#[derive(Debug, Default)]
+pub struct Doorbell(u64);
+
+impl Doorbell {
+    /// Whether a frame may stand at `position`; `newest` is asked only when the copy does not say so already.
+    #[inline]
+    pub fn rings(&mut self, position: u64, newest: impl FnOnce() -> u64) -> bool {
+        if position >= self.0 {
+            self.0 = newest();
+        }
+        position < self.0
+    }
 }
 
 /// The reading end of the protocol: holds back the writer by its cursor.

@@ -15,6 +15,7 @@
 //! | 512 + 128 i | u64 | cursor of gating reader i, 2^64 − 1 when there is none |
 //! | 528 + 128 i | \[u8; 16\] | its name |
 use super::{CAPACITY_MIN, LogConfig, LogError, NAME_LEN, READERS_MAX};
+use crate::atomic::prefetch_for_write;
 use crate::map::Mapping;
 use crate::publish::{LINE_LEN, WatchedWords, Words, announce_limit, publish_position};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -184,6 +185,11 @@ impl Words for LogWords {
     #[inline]
     fn readers_max(&self) -> usize {
         READERS_MAX
+    }
+
+    #[inline]
+    fn prepare(&self, offset: usize) {
+        prefetch_for_write(self.lines.wrapping_add(offset));
     }
 
     fn announce(&self, limit: u64) {
