@@ -297,7 +297,7 @@ impl<W: Wire + ?Sized, S: Store> Application<W, S> for Desk {
     }
 }
 
-/// LastLiquidityInd, Commission and the like in the order of FIX 4.4's ExecutionReport, as far as it matters to no one.
+/// The body of an ExecutionReport; FIX 4.4 prescribes no order of fields outside groups.
 fn write_execution(writer: &mut Writer, e: &Execution, instruments: &[Instrument]) {
     let Some(instrument) = instruments.iter().find(|i| i.id == e.instrument) else { return };
     match e.order_no {

@@ -51,6 +51,16 @@ fn keep(failed: &mut Option<io::Error>, outcome: io::Result<()>) {
     }
 }
 
+/// Replaces the value of Password (554): a log is read by more people than a secret is.
+fn hide_password(line: &mut Vec<u8>) {
+    const KEY: &[u8] = b"|554=";
+    if let Some(at) = line.windows(KEY.len()).position(|window| window == KEY) {
+        let from = at + KEY.len();
+        let len = line[from..].iter().position(|&b| b == b'|').unwrap_or(line.len() - from);
+        line.splice(from..from + len, *b"hidden");
+    }
+}
+
 /// The bytes of the order session.
 #[derive(Debug)]
 pub struct FixLog {
@@ -76,6 +86,7 @@ impl FixLog {
                 _ => self.line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
             }
         }
+        hide_password(&mut self.line);
         keep(&mut self.failed, self.sink.line(&self.line));
     }
 
@@ -317,5 +328,19 @@ impl<'a> Line<'a> {
 
     fn end(self) {
         self.text.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tercel_types::TimeNs;
+
+    #[test]
+    fn bytes_are_readable_and_the_password_is_not() {
+        let mut log = VenueLog::in_memory().1;
+        let now = Now { engine: TimeNs(5), wall: TimeNs(7) };
+        log.bytes(Direction::In, b"35=A\x01553=me\x01554=secret\x0158=a|b\xff\x01", now);
+        assert_eq!(log.text(), b"5 7 in 35=A|553=me|554=hidden|58=a\\x7cb\\xff|\n");
     }
 }
