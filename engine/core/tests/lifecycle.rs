@@ -107,6 +107,24 @@ fn a_target_sends_what_is_missing_and_tries_again_after_the_interval() {
 }
 
 #[test]
+fn a_target_counts_what_a_quote_may_still_fill_with_an_amend_in_flight() {
+    fn make() -> tercel_core::Core {
+        core(config(1), vec![Switch::boxed()])
+    }
+    let mut s = Script::started(make);
+    let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+    s.ack(&open[0]);
+    let topped = s.fill(&open[0], 4, 4);
+    assert_eq!(kinds(&topped), [(Replace, BUY, BID, 14)], "ten more may fill from here");
+    let switched = s.param(0, 0.014);
+    assert_eq!(kinds(&switched), [(Cancel, BUY, BID, 10)], "4 held, 10 in flight: nothing is missing");
+    s.replaced(&topped[0], 4);
+    let rest = s.canceled(&switched[0], 4);
+    assert_eq!(kinds(&rest), [(New, BUY, ASK, 10)]);
+    s.end();
+}
+
+#[test]
 fn ioc_tries_are_not_exceeded_while_the_sink_owns_the_instrument() {
     fn make() -> tercel_core::Core {
         core(config(1), vec![Taker::boxed(Via::Ioc { limit_slot: 1, tries: 2 })])
@@ -192,6 +210,11 @@ fn a_reconciliation_that_takes_too_long_takes_quotes_out() {
     assert!(s.wait(999).is_empty(), "the answer is awaited");
     let out = s.wait(1);
     assert_eq!(kinds(&out), [(MassStatus, 0, 0, 0), (Cancel, BUY, BID, 10), (Cancel, SELL, ASK, 10)]);
+    for cancel in &out[1..] {
+        s.canceled(cancel, 0);
+    }
+    s.wait(100);
+    assert!(s.core().report().rejects.is_empty(), "nothing is even tried before the gate is open");
     s.end();
 }
 

@@ -251,6 +251,57 @@ impl Strategy for Taker {
     }
 }
 
+/// Quotes while `p` is 0, then wants the position `p` by immediate orders: two sinks on one instrument.
+pub struct Switch {
+    manifest: Manifest,
+    target: f64,
+}
+
+impl Switch {
+    pub fn boxed() -> Box<dyn Strategy> {
+        let mut manifest = manifest("switch");
+        manifest.sinks = vec![
+            SinkSpec::Quote {
+                instrument: 0,
+                legs: vec![LegSpec { side: Side::Buy }],
+                first_slot: 0,
+                with: QuoteWith { post_only: true, keep_slot: None, keep_qty_slot: None },
+            },
+            SinkSpec::Target { instrument: 0, slot: 2, via: Via::Aggressive { max_slip_slot: 3 } },
+        ];
+        manifest.values_len = 4;
+        Box::new(Self { manifest, target: 0.0 })
+    }
+}
+
+impl Strategy for Switch {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn on_instant(&mut self, instant: &Instant<'_>, out: &mut Desires) {
+        out.owners[0] = u16::from(self.target != 0.0);
+        out.values.copy_from_slice(&[instant.inputs[0], 0.010, self.target, 0.001]);
+    }
+
+    fn next_deadline(&self) -> Option<TimeNs> {
+        None
+    }
+
+    fn set_param(&mut self, _: usize, value: f64) -> Result<(), ParamError> {
+        self.target = value;
+        Ok(())
+    }
+
+    fn digest(&self) -> u64 {
+        self.target.to_bits()
+    }
+
+    fn mode_name(&self) -> &str {
+        ""
+    }
+}
+
 /// Drives a sequencer; every `feed` returns the commands that came of it.
 pub struct Script {
     pub seq: Sequencer<MemoryLog>,
