@@ -142,6 +142,12 @@ impl Orders {
         self.open.iter().flat_map(|list| list.iter(&self.slots))
     }
 
+    /// Every order that the table still knows, dead ones of the recent past included, by slot. A walk over the whole table.
+    pub fn all(&self) -> impl Iterator<Item = &Order> {
+        let known = |&(at, order): &(usize, &Order)| self.find(order.root) == Some(at as u32);
+        self.slots.iter().enumerate().filter(known).map(|(_, order)| order)
+    }
+
     /// No order of the strategy in the instrument is open or unknown.
     #[inline]
     pub fn is_settled(&self, strategy: StrategyId, instrument: InstrumentId) -> bool {

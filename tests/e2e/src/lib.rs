@@ -60,7 +60,8 @@ pub fn run_json(args: &[&str], code: i32) -> Value {
     let output = run(args);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "tercel {}\n{out}\n{err}", args.join(" "));
-    serde_json::from_str(out.trim().lines().last().unwrap_or("")).unwrap_or_else(|e| panic!("not JSON ({e}): {out}\n{err}"))
+    serde_json::from_str(out.trim().lines().last().unwrap_or(""))
+        .unwrap_or_else(|e| panic!("not JSON ({e}): {out}\n{err}"))
 }
 
 /// A process that does not outlive the test.

@@ -143,9 +143,10 @@ impl Rows<'_> {
     fn row(&mut self, head: &BookDelta) -> std::io::Result<()> {
         let (bid, ask) = self.book.depth_best();
         let text = |level: Option<Level>| match level {
-            Some(l) => {
-                [self.instrument.price_step.text_of(l.px.0).to_string(), self.instrument.lot.text_of(l.qty.0).to_string()]
-            }
+            Some(l) => [
+                self.instrument.price_step.text_of(l.px.0).to_string(),
+                self.instrument.lot.text_of(l.qty.0).to_string(),
+            ],
             None => Default::default(),
         };
         let ([bid_px, bid_qty], [ask_px, ask_qty]) = (text(bid), text(ask));
@@ -184,7 +185,11 @@ fn instrument_of(paths: &[PathBuf]) -> Result<Instrument, String> {
         for side in ["b", "a", "bids", "asks"] {
             for level in message.get(side).and_then(Value::as_array).into_iter().flatten() {
                 let decimals = |at: usize| {
-                    level.get(at).and_then(Value::as_str).and_then(|t| t.split_once('.')).map_or(0, |(_, part)| part.len())
+                    level
+                        .get(at)
+                        .and_then(Value::as_str)
+                        .and_then(|t| t.split_once('.'))
+                        .map_or(0, |(_, part)| part.len())
                 };
                 price = price.max(decimals(0));
                 qty = qty.max(decimals(1));
@@ -235,8 +240,7 @@ mod tests {
     fn each_depth_message_gives_one_row() {
         let (outcome, text) = written(LINES, false);
         assert_eq!(outcome.unwrap(), Written { rows: 2, messages: 2, gaps: 0, malformed: 0 });
-        let rows =
-            [HEADER, "5000000,10,10,99.50,1.000,100.00,3.000,recovering", "6000000,12,12,99.50,1.000,,,live"];
+        let rows = [HEADER, "5000000,10,10,99.50,1.000,100.00,3.000,recovering", "6000000,12,12,99.50,1.000,,,live"];
         assert_eq!(text.lines().collect::<Vec<_>>(), rows);
         let (_, text) = written(LINES, true);
         let row: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();

@@ -78,7 +78,8 @@ fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadIn
     std::fs::create_dir_all(dir).map_err(|error| run::BadInput(format!("{}: {error}", dir.display())))?;
     let strategies = strategy_texts(&args.strategy)?;
     for (name, text) in &strategies {
-        std::fs::write(dir.join(name), text).map_err(|error| run::BadInput(format!("{}: {error}", dir.join(name).display())))?;
+        std::fs::write(dir.join(name), text)
+            .map_err(|error| run::BadInput(format!("{}: {error}", dir.join(name).display())))?;
     }
     let asked = match stop::Asked::install() {
         Ok(asked) => asked,
@@ -178,7 +179,8 @@ pub fn strategy_texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, run::B
     }
     let mut list = Vec::new();
     for path in paths {
-        let text = std::fs::read_to_string(path).map_err(|error| run::BadInput(format!("{}: {error}", path.display())))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| run::BadInput(format!("{}: {error}", path.display())))?;
         let name = path.file_name().map_or_else(|| "strategy.strat".into(), |name| name.to_string_lossy().into_owned());
         // Found here, with the user's own path in the message, before anything starts.
         crate::strategies::compile(&text, &path.display().to_string()).map_err(run::BadInput)?;

@@ -155,6 +155,7 @@ pub fn of_run(ended: &Ended, instruments: &Instruments, topology: &str, speed: u
     value["signals"]["withdrawn"] = json!(ended.signals.withdrawn.get());
     value["signals"]["faults"] = json!(ended.signals.faults.get());
     value["topology"] = json!(topology);
+    value["book_of_orders"] = ended.orders.clone();
     value["clock_offset_ns_max"] = json!(ended.max_clock_offset_ns);
     value["duration_s"] = json!((ended.duration.as_secs_f64() * 1e3).round() / 1e3);
     if let Some((error, lost)) = &ended.journal_failure {

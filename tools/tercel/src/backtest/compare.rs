@@ -16,14 +16,21 @@ pub fn exact(live: &[Given], ours: &[Given]) -> Comparison {
         let show = |list: &[Given]| list.get(matched).map_or("nothing".to_owned(), |given| words(&given.command));
         first.push(format!("command {}: the run gave {}, the backtest {}", matched + 1, show(live), show(ours)));
     }
-    let causes = if good { Vec::new() } else { vec![("first difference ends the comparison".to_owned(), live.len().max(ours.len()) - matched)] };
+    let causes = if good {
+        Vec::new()
+    } else {
+        vec![("first difference ends the comparison".to_owned(), live.len().max(ours.len()) - matched)]
+    };
     Comparison { good, live: live.len(), matched, causes, first }
 }
 
 fn words(command: &Command) -> String {
     let kind = CommandKind::from_u8(command.kind).map_or("?".to_owned(), |kind| format!("{kind:?}"));
     let side = if command.side == 1 { "buy" } else { "sell" };
-    format!("{kind} {side} {} @ {} (seq {}, strategy {})", command.order_qty.0, command.px.0, command.seq, command.strategy.0)
+    format!(
+        "{kind} {side} {} @ {} (seq {}, strategy {})",
+        command.order_qty.0, command.px.0, command.seq, command.strategy.0
+    )
 }
 
 /// What makes two order requests the same: who, what, side, price, quantity.
@@ -57,7 +64,9 @@ pub fn loose(live: &Live, ours: &[Given]) -> Comparison {
         }
     }
     for given in missed {
-        let near = free.get(&key(&given.command)).is_some_and(|places| places.iter().any(|(_, at)| (at - given.at.0).abs() < 250_000_000));
+        let near = free
+            .get(&key(&given.command))
+            .is_some_and(|places| places.iter().any(|(_, at)| (at - given.at.0).abs() < 250_000_000));
         let same_order = free.iter().any(|(key, places)| {
             (key.0, key.1, key.2) == (given.command.strategy.0, given.command.kind, given.command.side)
                 && places.iter().any(|(_, at)| (at - given.at.0).abs() < 250_000_000)

@@ -124,7 +124,8 @@ pub fn run(
     for socket in 0..machine.sockets_count() {
         machine.on_connected(socket, now(open), &mut edge);
     }
-    let injected: Vec<&Vec<u8>> = live.map(|live| live.inputs.iter().filter(|bytes| is_injected(bytes)).collect()).unwrap_or_default();
+    let injected: Vec<&Vec<u8>> =
+        live.map(|live| live.inputs.iter().filter(|bytes| is_injected(bytes)).collect()).unwrap_or_default();
     let mut injected = injected.into_iter().peekable();
     let mut snapshot_at = None;
     let mut text = Vec::new();
@@ -154,7 +155,9 @@ pub fn run(
             deliver(&mut engine, &mut edge, &mut sim, due, &mut commands)?;
         }
         run_until(&mut sim, &mut engine, at, &mut frame, &mut commands)?;
-        sim.data(at, |exchange, venue_now| recording.apply(idx, exchange, InstrumentId(0), shift_ms, venue_now, &mut counters));
+        sim.data(at, |exchange, venue_now| {
+            recording.apply(idx, exchange, InstrumentId(0), shift_ms, venue_now, &mut counters)
+        });
         run_until(&mut sim, &mut engine, at, &mut frame, &mut commands)?;
         if machine.next_deadline().is_some_and(|due| due <= at) {
             machine.on_time(now(at), &mut edge);
@@ -187,7 +190,13 @@ fn now(at: TimeNs) -> Now {
     Now { engine: at, wall: at }
 }
 
-fn deliver(engine: &mut Engine, edge: &mut Edge, sim: &mut SimExchange, at: TimeNs, commands: &mut Vec<Command>) -> Result<(), String> {
+fn deliver(
+    engine: &mut Engine,
+    edge: &mut Edge,
+    sim: &mut SimExchange,
+    at: TimeNs,
+    commands: &mut Vec<Command>,
+) -> Result<(), String> {
     for bytes in core::mem::take(&mut edge.frames) {
         commands.clear();
         engine.feed(&bytes, at, commands)?;
@@ -204,7 +213,9 @@ fn send(sim: &mut SimExchange, commands: &[Command], at: TimeNs) {
 
 /// The socket that carries messages of this kind, by the configuration's stream names.
 fn socket_of(config: &RunConfig, kind: StreamKind) -> usize {
-    let carries = |socket: &tercel_binance::SocketConfig| socket.streams.iter().any(|name| StreamKind::of_name(name) == Some(kind));
+    let carries = |socket: &tercel_binance::SocketConfig| {
+        socket.streams.iter().any(|name| StreamKind::of_name(name) == Some(kind))
+    };
     config.feed.sockets.iter().position(carries).unwrap_or(0)
 }
 
@@ -216,7 +227,9 @@ fn snapshot(sim: &SimExchange, config: &RunConfig) -> String {
         let rows: Vec<String> = matcher
             .depth(side, config.feed.snapshot_levels as usize)
             .iter()
-            .map(|(px, qty)| format!("[\"{}\",\"{}\"]", instrument.price_step.text_of(px.0), instrument.lot.text_of(qty.0)))
+            .map(|(px, qty)| {
+                format!("[\"{}\",\"{}\"]", instrument.price_step.text_of(px.0), instrument.lot.text_of(qty.0))
+            })
             .collect();
         rows.join(",")
     };
@@ -233,7 +246,12 @@ fn is_injected(bytes: &[u8]) -> bool {
     Frame::parse(bytes).is_ok_and(|frame| {
         matches!(
             frame.kind(),
-            Ok(FrameKind::Signal | FrameKind::ParamSet | FrameKind::LimitSet | FrameKind::Mode | FrameKind::Kill | FrameKind::Rearm)
+            Ok(FrameKind::Signal
+                | FrameKind::ParamSet
+                | FrameKind::LimitSet
+                | FrameKind::Mode
+                | FrameKind::Kill
+                | FrameKind::Rearm)
         )
     })
 }

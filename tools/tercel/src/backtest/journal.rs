@@ -6,7 +6,7 @@ use crate::engine::{self, chain};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use tercel_core::{CommandBatch, NullLog, Sequencer};
-use tercel_event::{Command, CommandKind, ExecReport, Frame, FrameBuf, FrameKind, stamp};
+use tercel_event::{CancelReject, Command, CommandKind, ExecReport, Frame, FrameBuf, FrameKind};
 use tercel_journal::Recovery;
 use tercel_sim::{Latency, SimConfig, SimExchange};
 use tercel_types::{DurationNs, InstrumentId, TimeNs};
@@ -24,8 +24,14 @@ pub struct Live {
 
 pub fn read(dir: &Path, config: &RunConfig) -> Result<Live, String> {
     let log = engine::log_path(config);
-    let mut recovery = Recovery::open(&dir.join("journal"), log.exists().then_some(log.as_path())).map_err(|error| chain(&error))?;
-    let mut live = Live { inputs: Vec::new(), commands: Vec::new(), arrivals: Vec::new(), start: config.start_at.unwrap_or_default() };
+    let mut recovery =
+        Recovery::open(&dir.join("journal"), log.exists().then_some(log.as_path())).map_err(|error| chain(&error))?;
+    let mut live = Live {
+        inputs: Vec::new(),
+        commands: Vec::new(),
+        arrivals: Vec::new(),
+        start: config.start_at.unwrap_or_default(),
+    };
     let mut market_frames = 0;
     while let Some(bytes) = recovery.next_frame().map_err(|error| chain(&error))? {
         let Ok(frame) = Frame::parse(bytes) else { continue };
@@ -44,7 +50,8 @@ pub fn read(dir: &Path, config: &RunConfig) -> Result<Live, String> {
         }
     }
     let venue = dir.parent().unwrap_or(dir).join("venue");
-    live.arrivals = read_arrivals(&venue).map_err(|error| format!("{}; the venue's log stands beside the run's directory", chain(&error)))?;
+    live.arrivals = read_arrivals(&venue)
+        .map_err(|error| format!("{}; the venue's log stands beside the run's directory", chain(&error)))?;
     Ok(live)
 }
 
@@ -130,12 +137,21 @@ pub fn run(config: &RunConfig, dir: &Path, recording: &Recording) -> Result<(Out
         let is_answer = matches!(frame.kind(), Ok(FrameKind::ExecReport | FrameKind::CancelReject));
         let own = if is_answer && !is_repeat(&frame) { side.next_answer() } else { None };
         match own {
-            Some(mut answer) => {
-                stamp(answer.bytes_mut(), 0, at);
-                frame_buf.copy_from(answer.bytes());
+            Some(answer) => {
+                if !received_as(&frame, &answer, &mut frame_buf) {
+                    let seq = frame.header.seq;
+                    return Err(format!(
+                        "seq {seq}: the venue answered with {:?}, the matching of the backtest with {:?}",
+                        frame.kind(),
+                        answer.frame().kind()
+                    ));
+                }
             }
             None if is_answer && !is_repeat(&frame) => {
-                return Err(format!("seq {}: the venue answered here, the matching of the backtest has nothing to say", frame.header.seq));
+                return Err(format!(
+                    "seq {}: the venue answered here, the matching of the backtest has nothing to say",
+                    frame.header.seq
+                ));
             }
             None => {
                 frame_buf.copy_from(bytes);
@@ -165,6 +181,21 @@ pub fn run(config: &RunConfig, dir: &Path, recording: &Recording) -> Result<(Out
         inputs,
     };
     Ok((outcome, live.commands))
+}
+
+/// The backtest's answer with the stamps and numbers that the session gave the recorded one; `false` when the two are not
+/// even of one kind.
+fn received_as(recorded: &Frame<'_>, answer: &FrameBuf, out: &mut FrameBuf) -> bool {
+    let (source, src_seq) = (recorded.header.src, recorded.header.src_seq);
+    if let (Ok(theirs), Ok(mut ours)) = (recorded.body::<ExecReport>(), answer.frame().body::<ExecReport>()) {
+        (ours.ts_recv, ours.msg_seq_num) = (theirs.ts_recv, theirs.msg_seq_num);
+        return out.write(source, src_seq, 0, &ours, &[]);
+    }
+    if let (Ok(theirs), Ok(mut ours)) = (recorded.body::<CancelReject>(), answer.frame().body::<CancelReject>()) {
+        (ours.ts_recv, ours.msg_seq_num) = (theirs.ts_recv, theirs.msg_seq_num);
+        return out.write(source, src_seq, 0, &ours, &[]);
+    }
+    false
 }
 
 /// The id under which the venue logged a request.
@@ -206,15 +237,15 @@ fn check_recorded(frame: &Frame<'_>, known: &[BTreeSet<u64>; 3]) -> Result<(), S
     };
     match id {
         Ok(id) if known[at].contains(&id) => Ok(()),
-        Ok(id) => Err(format!("seq {}: message {id} is not in the recording; give the file that the run was played from with --data", frame.header.seq)),
+        Ok(id) => Err(format!(
+            "seq {}: message {id} is not in the recording; give the file that the run was played from with --data",
+            frame.header.seq
+        )),
         Err(error) => Err(format!("seq {}: {error}", frame.header.seq)),
     }
 }
 
 /// Kinds of commands that a venue takes as requests.
 pub fn is_request(command: &Command) -> bool {
-    matches!(
-        CommandKind::from_u8(command.kind),
-        Some(CommandKind::New | CommandKind::Cancel | CommandKind::Replace)
-    )
+    matches!(CommandKind::from_u8(command.kind), Some(CommandKind::New | CommandKind::Cancel | CommandKind::Replace))
 }

@@ -37,12 +37,15 @@ enum Latency {
 }
 
 fn parse_latency(text: &str) -> Result<Latency, String> {
-    let refused = || format!("--latency {text}: write `constant:FEED_US,ORDER_US`, such as `constant:100,200`, or `journal:DIR`");
+    let refused =
+        || format!("--latency {text}: write `constant:FEED_US,ORDER_US`, such as `constant:100,200`, or `journal:DIR`");
     match text.split_once(':') {
         Some(("journal", dir)) if !dir.is_empty() => Ok(Latency::Journal(run_dir(Path::new(dir)))),
         Some(("constant", spans)) => {
             let (feed, order) = spans.split_once(',').ok_or_else(refused)?;
-            let micros = |word: &str| word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused());
+            let micros = |word: &str| {
+                word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused())
+            };
             Ok(Latency::Constant { feed: micros(feed)?, order: micros(order)? })
         }
         _ => Err(refused()),
@@ -112,7 +115,11 @@ fn backtest(args: &cli::Backtest, latency: &Latency, recording: &Recording, text
         println!("{value}");
     } else {
         print!("{}", report::text(&value));
-        println!("speed       {:.0} events/s ({} inputs in {elapsed:.2} s)", outcome.inputs as f64 / elapsed, outcome.inputs);
+        println!(
+            "speed       {:.0} events/s ({} inputs in {elapsed:.2} s)",
+            outcome.inputs as f64 / elapsed,
+            outcome.inputs
+        );
         if let Some(comparison) = &comparison {
             print!("{}", comparison.text());
         }
@@ -147,7 +154,8 @@ impl Comparison {
     }
 
     fn json(&self) -> Value {
-        let causes: serde_json::Map<String, Value> = self.causes.iter().map(|(cause, count)| (cause.clone(), json!(count))).collect();
+        let causes: serde_json::Map<String, Value> =
+            self.causes.iter().map(|(cause, count)| (cause.clone(), json!(count))).collect();
         json!({
             "good": self.good, "commands_live": self.live, "commands_matched": self.matched, "share": self.share(),
             "differences": causes, "first": self.first,

@@ -41,7 +41,6 @@ pub struct RunConfig {
 
 /// The order session.
 pub struct OrderSession {
-    pub name: String,
     pub source: SourceId,
     pub host: String,
     pub port: u16,
@@ -120,7 +119,6 @@ fn read_root(root: &Table<'_>, text: &str, read_file: &dyn Fn(&str) -> Result<St
     let feed = root.table("feed", |table| read_feed(table, &instruments)).unwrap_or_default();
     let (accounts, account_limits): (Vec<_>, Vec<_>) = read_accounts(root, &instruments).into_iter().unzip();
     let session = root.table("session", read_session).unwrap_or_else(|| OrderSession {
-        name: String::new(),
         source: ORDERS,
         host: String::new(),
         port: 0,
@@ -342,7 +340,6 @@ fn read_session(table: &Table<'_>) -> OrderSession {
     }
     table.add(fix.validate());
     OrderSession {
-        name: table.str_or("name", "orders"),
         source: ORDERS,
         host: table.str("host"),
         port: table.int("port", 1..65_536) as u16,

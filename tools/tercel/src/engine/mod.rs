@@ -11,6 +11,7 @@ use crate::config::{self, RunConfig};
 use crate::operator::{ControlSocket, Operator};
 use crate::strategies;
 use orders::{OrderGauges, OrderStation};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -29,7 +30,7 @@ use tercel_runtime::{
     Class, CommandRing, CoreCells, CoreLoop, CrashPlan, Durability, JournalStation, LatencyNs, MappedLog,
     SignalCounters, SignalReader, SourceRing, Station, Topology, TscClock, spawn,
 };
-use tercel_types::TimeNs;
+use tercel_types::{AccountId, InstrumentId, Side, TimeNs};
 use watchdog::Watchdog;
 
 /// What a run may be told beside its configuration.
@@ -46,7 +47,6 @@ pub struct Running {
     pub topology: Topology,
     pub kill: KillWord,
     pub cells: CoreCells,
-    pub recovered: Option<String>,
     pub log_path: PathBuf,
     operator: Operator,
     orders: OrderGauges,
@@ -67,6 +67,8 @@ pub struct Running {
 /// What is left of an engine that ended.
 pub struct Ended {
     pub report: Report,
+    /// Every order that the core still knows, and what its risk ledger holds against it.
+    pub orders: Value,
     pub latency: LatencyNs,
     pub feed: FeedCounters,
     pub signals: SignalCounters,
@@ -134,9 +136,8 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
 
     options.crash.pass("startup");
     let recovered = recover(core, &journal_dir, &log_path, config::ORDERS)?;
-    let recovered_line = recovered.is_restart().then(|| recovered.line());
-    if let Some(line) = &recovered_line {
-        say(line.clone());
+    if recovered.is_restart() {
+        say(recovered.line());
     }
     let (unanswered, next_in, restart) = (recovered.unanswered.clone(), recovered.next_in, recovered.is_restart());
     let epoch = recovered.summary.last_epoch + 1;
@@ -276,7 +277,6 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
         topology,
         kill,
         cells,
-        recovered: recovered_line,
         log_path,
         operator,
         orders,
@@ -351,8 +351,10 @@ impl Running {
             // Everything is in the journal, closed and synced; a later start needs no log.
             let _ = std::fs::remove_file(&self.log_path);
         }
+        let orders = orders_json(core.sequencer().core());
         Ok(Ended {
             report,
+            orders,
             latency: journal.latency().clone(),
             feed: *feed.shell.counters(),
             signals: self.signals,
@@ -362,6 +364,44 @@ impl Running {
             duration,
         })
     }
+}
+
+/// Orders by ClOrdID, and per account and instrument the position and reservations of the risk ledger: what a judge compares
+/// with the venue's own account.
+fn orders_json(core: &Core) -> Value {
+    let lots = |id: InstrumentId, qty: i64| core.config().instruments.get(id).map(|i| i.lot.text_of(qty).to_string());
+    let orders: Map<String, Value> = core
+        .orders()
+        .all()
+        .map(|order| {
+            let value = json!({
+                "root": order.root.to_string(),
+                "state": format!("{:?}", order.state),
+                "side": if order.side == Side::Buy { 1 } else { 2 },
+                "order_qty": lots(order.instrument, order.order_qty.0),
+                "cum_qty": lots(order.instrument, order.cum_qty.0),
+                "acked": order.acked,
+            });
+            (order.cl_ord_id.to_string(), value)
+        })
+        .collect();
+    let mut ledger = Vec::new();
+    for (at, account) in core.config().accounts.iter().enumerate() {
+        for instrument in &core.config().instruments.0 {
+            let (position, buys, sells) = core.risk().account_worst_case(AccountId(at as u16), instrument.id);
+            let open = core.orders().account_open_totals(AccountId(at as u16), instrument.id);
+            ledger.push(json!({
+                "account": account.name,
+                "symbol": instrument.symbol,
+                "position": lots(instrument.id, position.0),
+                "reserved_buys": lots(instrument.id, buys.0),
+                "reserved_sells": lots(instrument.id, sells.0),
+                "open_buys": lots(instrument.id, open.buy_qty.0),
+                "open_sells": lots(instrument.id, open.sell_qty.0),
+            }));
+        }
+    }
+    json!({ "orders": orders, "ledger": ledger })
 }
 
 fn join<T>(handle: JoinHandle<T>, name: &str) -> Result<T, String> {
