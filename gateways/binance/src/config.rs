@@ -201,3 +201,78 @@ impl FeedConfig {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tercel_types::{Calendar, Decimal, FeeRates, Instrument, InstrumentKind, Money, Qty};
+
+    fn instruments() -> Instruments {
+        Instruments(vec![Instrument {
+            id: InstrumentId(0),
+            symbol: "BTCUSD_PERP".into(),
+            kind: InstrumentKind::InversePerp,
+            base: "BTC".into(),
+            quote: "USD".into(),
+            settle: "BTC".into(),
+            price_step: Decimal { mantissa: 1, scale: 1 },
+            lot: Decimal::ONE,
+            multiplier: Decimal { mantissa: 100, scale: 0 },
+            min_qty: Qty(1),
+            min_notional: Money::ZERO,
+            fees: FeeRates::default(),
+            calendar: Calendar::Always,
+        }])
+    }
+
+    fn socket(ws_url: &str, streams: &[&str]) -> SocketConfig {
+        SocketConfig { ws_url: ws_url.into(), streams: streams.iter().map(|s| (*s).into()).collect() }
+    }
+
+    #[test]
+    fn a_good_configuration_has_no_problems_and_makes_the_addresses() {
+        let config = FeedConfig {
+            rest_url: "https://dapi.binance.com/dapi/v1/depth".into(),
+            sockets: vec![
+                socket("wss://dstream.binance.com/stream", &["btcusd_perp@depth@0ms"]),
+                socket("wss://dstream.binance.com/stream", &["btcusd_perp@bookTicker", "btcusd_perp@trade"]),
+            ],
+            ..FeedConfig::default()
+        };
+        assert_eq!(config.validate(&instruments()), []);
+        let url = config.snapshot_url("BTCUSD_PERP");
+        assert_eq!(url, "https://dapi.binance.com/dapi/v1/depth?symbol=BTCUSD_PERP&limit=1000");
+    }
+
+    #[test]
+    fn every_problem_is_listed_at_once() {
+        let config = FeedConfig {
+            rest_url: "ftp://x".into(),
+            sockets: vec![
+                socket("http://x/stream", &["btcusd_perp@trade", "btcusd_perp@trade"]),
+                socket("wss://x/stream?streams=y", &["ethusdt@depth", "btcusd_perp@depth5@100ms"]),
+                socket("", &[]),
+            ],
+            snapshot_levels: 1,
+            backoff_ms_min: 100,
+            backoff_ms_max: 50,
+            ..FeedConfig::default()
+        };
+        let keys: Vec<String> = config.validate(&instruments()).into_iter().map(|p| p.key).collect();
+        let want = [
+            "rest_url",
+            "sockets[0].ws_url",
+            "sockets[0].streams[1]",
+            "sockets[1].ws_url",
+            "sockets[1].streams[0]",
+            "sockets[1].streams[1]",
+            "sockets[2].ws_url",
+            "sockets[2].streams",
+            "sockets[0].streams[0]",
+            "snapshot_levels",
+            "backoff_ms_max",
+        ];
+        assert_eq!(keys, want);
+        assert_eq!(FeedConfig::default().validate(&instruments()).len(), 2, "no address and no socket");
+    }
+}

@@ -438,8 +438,11 @@ fn quotes_go_forward_only_and_missing_trades_are_counted() {
 struct Venue {
     /// Price to quantity after update id i, by i.
     history: Vec<BTreeMap<i64, i64>>,
-    messages: Vec<(u64, u64, u64, Vec<(i64, i64)>)>,
+    messages: Vec<Cut>,
 }
+
+/// `U`, `u`, `pu` and the changes of one message.
+type Cut = (u64, u64, u64, Vec<(i64, i64)>);
 
 fn venue(changes: &[(i64, i64)], cuts: &[usize]) -> Venue {
     let mut history = vec![BTreeMap::new()];
