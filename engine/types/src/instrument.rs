@@ -160,8 +160,21 @@ impl Instrument {
     }
 }
 
+/// Powers by table: a loop of 128-bit multiplications stood out in the profile of an instant.
 fn pow10(exponent: u8) -> i128 {
-    10i128.pow(u32::from(exponent))
+    const TABLE: [i128; 39] = {
+        let mut table = [1i128; 39];
+        let mut at = 1;
+        while at < 39 {
+            table[at] = table[at - 1] * 10;
+            at += 1;
+        }
+        table
+    };
+    match TABLE.get(usize::from(exponent)) {
+        Some(power) => *power,
+        None => 10i128.pow(u32::from(exponent)),
+    }
 }
 
 #[inline]
