@@ -176,7 +176,12 @@ fn instrument_of(paths: &[PathBuf]) -> Result<Instrument, String> {
     let (mut symbol, mut price, mut qty) = (None, 0, 0);
     for _ in 0..LOOK_AHEAD {
         let Some(line) = recording.next_line() else { break };
-        let line = line.map_err(|e| chain(&e))?;
+        let line = match line {
+            Ok(line) => line,
+            Err(error) if symbol.is_none() => return Err(chain(&error)),
+            // Writing the rows comes to the same place and says so after what stands before it.
+            Err(_) => break,
+        };
         let Ok(value) = serde_json::from_slice::<Value>(line.json) else { continue };
         let message = value.get("data").unwrap_or(&value);
         if line.kind == LineKind::Message && symbol.is_none() {
