@@ -70,6 +70,12 @@ pub struct Run {
     /// Kill the process at a named instant (for crash tests), as POINT or POINT:COUNT.
     #[arg(long, value_name = "POINT", hide = true)]
     pub crash_at: Option<String>,
+    /// Make the core thread hang this many seconds after the start (for tests of the kill switch).
+    #[arg(long, value_name = "N", hide = true)]
+    pub wedge_after: Option<u64>,
+    /// End without cancelling: log out and leave the orders with the venue (for tests of the restart).
+    #[arg(long, hide = true)]
+    pub leave_orders: bool,
 }
 
 /// Play a recorded Binance USD-M file over HTTP and WebSocket and match FIX orders against it.
@@ -129,8 +135,8 @@ pub struct Backtest {
     /// The recording; the built-in one when absent.
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// `constant:FEED_US,ORDER_US` or `journal:DIR`.
-    #[arg(long, default_value = "constant:100,100", value_name = "MODEL")]
+    /// `constant:FEED_US,ORDER_US,REPORT_US` or `journal:DIR`.
+    #[arg(long, default_value = "constant:100,200,200", value_name = "MODEL")]
     pub latency: String,
     /// Only this many seconds of the recording.
     #[arg(long)]

@@ -75,8 +75,12 @@ pub fn main(args: &cli::Demo) -> Result<Result<bool, String>, run::BadInput> {
 }
 
 fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadInput> {
-    std::fs::create_dir_all(dir).map_err(|error| run::BadInput(format!("{}: {error}", dir.display())))?;
+    // What was given is checked before anything is written or started.
     let strategies = strategy_texts(&args.strategy)?;
+    let recording =
+        args.data.as_deref().map(|path| venue::recording(Some(path), dir)).transpose().map_err(run::BadInput)?;
+    check(args, dir, &strategies)?;
+    std::fs::create_dir_all(dir).map_err(|error| run::BadInput(format!("{}: {error}", dir.display())))?;
     for (name, text) in &strategies {
         std::fs::write(dir.join(name), text)
             .map_err(|error| run::BadInput(format!("{}: {error}", dir.join(name).display())))?;
@@ -85,8 +89,6 @@ fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadIn
         Ok(asked) => asked,
         Err(error) => return Ok(Err(error)),
     };
-    let recording =
-        args.data.as_deref().map(|path| venue::recording(Some(path), dir)).transpose().map_err(run::BadInput)?;
     // Engine and venue share this instant: from here engine time runs `speed` times as fast as the wall.
     let start_at = engine::start_in(Duration::from_millis(2_500));
     let (mut venue, http, fix) = match start_venue(args, dir, recording.as_deref(), start_at.0) {
@@ -104,7 +106,6 @@ fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadIn
             return Err(run::BadInput(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
         }
     };
-    engine::build_core(&config).map_err(run::BadInput)?;
     let mut sidecar = if args.no_sidecar { None } else { start_sidecar(&config.dir) };
     let running = match engine::start(&config, &Options::default()) {
         Ok(running) => running,
@@ -126,6 +127,19 @@ fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadIn
     let sidecar_said = sidecar.and_then(Ward::end);
     let venue_said = venue.end();
     Ok(conclude(args, dir, &config, &ended, &topology, trouble, sidecar_said, venue_said))
+}
+
+/// Whether the strategies fit the demo's instruments and limits; the ports are known only later and do not matter here.
+fn check(args: &cli::Demo, dir: &Path, strategies: &[(String, String)]) -> Result<(), run::BadInput> {
+    let text = config_text(args.speed, dir, strategies, 1, 2, 0);
+    let find = |name: &str| {
+        let found = strategies.iter().find(|(file, _)| file == name);
+        found.map(|(_, text)| text.clone()).ok_or_else(|| "no such strategy".to_owned())
+    };
+    let config = RunConfig::parse("demo.toml", &text, &find).map_err(|problems| {
+        run::BadInput(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    engine::build_core(&config).map(drop).map_err(run::BadInput)
 }
 
 #[allow(clippy::too_many_arguments)] // the last step of one story, called once
@@ -286,7 +300,7 @@ fn watch(
     let mut trouble = None;
     while started.elapsed() < wall && !asked.stop() {
         std::thread::sleep(Duration::from_millis(50));
-        if asked.kill() {
+        if asked.take_kill() {
             running.kill.raise();
         }
         if let Some(died) = venue.died() {

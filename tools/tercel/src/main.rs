@@ -1,6 +1,6 @@
 //! `tercel`: the composition root. Everything that a person starts is a sub-command here.
 //!
-//! Exit codes: 0 done, 1 failed (or a check, comparison or replay said no), 2 bad usage or bad input.
+//! Exit codes: 0 done, 1 failed (or a comparison or replay said no), 2 bad usage or bad input.
 #![forbid(unsafe_code)]
 
 mod backtest;
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
     let outcome = match &Cli::parse().command {
         Command::Demo(args) => demo::main(args),
         Command::Run(args) => run::main(args),
-        Command::Venue(args) => Ok(venue::main(args)),
-        Command::Check(args) => check::main(args).map(Ok).map_err(run::BadInput),
+        Command::Venue(args) => venue::main(args),
+        Command::Check(args) => check::main(args).map(|()| Ok(true)).map_err(run::BadInput),
         Command::Replay(args) => Ok(replay::main(args)),
         Command::Kill(args) => Ok(kill::main(args)),
         Command::Ctl(args) => Ok(kill::ctl(args)),

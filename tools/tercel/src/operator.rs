@@ -9,6 +9,20 @@ use tercel_event::{Body, Kill, Manifest, Mode, ParamSet, Rearm, Reason, Scope, T
 use tercel_ring::FrameProducer;
 use tercel_types::StrategyId;
 
+/// Operator number of what an orderly end and the start after it do by themselves; people are 1.
+const END: u32 = 2;
+
+/// A kill that only ended a run: unlike any other, the next start takes it back.
+pub fn is_end(kill: &Kill) -> bool {
+    kill.operator == END && kill.scope == Scope::All as u8
+}
+
+/// What a start puts in place of `is_end`.
+pub fn state_before_end(state: TradingState) -> Mode {
+    let reason = u64::from(Reason::Operator as u16);
+    Mode { operator: END, state: state as u8, scope: Scope::All as u8, id: 0, reason }
+}
+
 /// The operator's end of the operator ring; clones share it.
 #[derive(Clone)]
 pub struct Operator {
@@ -33,8 +47,9 @@ impl Operator {
         Ok(())
     }
 
-    pub fn kill_all(&self) -> Result<(), String> {
-        self.push(&Kill { operator: 1, scope: Scope::All as u8, ..Default::default() })
+    /// The end of a run: cancels everything and blocks new orders, until the next start takes it back.
+    pub fn end_all(&self) -> Result<(), String> {
+        self.push(&Kill { operator: END, scope: Scope::All as u8, ..Default::default() })
     }
 
     pub fn mode_all(&self, state: TradingState) -> Result<(), String> {

@@ -16,8 +16,9 @@ pub fn main(args: &cli::Run) -> Result<Result<bool, String>, BadInput> {
         Some(plan) => CrashPlan::parse(plan).map_err(BadInput)?,
         None => CrashPlan::default(),
     };
+    // A strategy that does not compile or does not fit is found before anything is made on disk.
+    engine::build_core(&config).map_err(BadInput)?;
     if args.check_only {
-        engine::build_core(&config).map_err(BadInput)?;
         println!("{}: ok, {} strategies, nothing started", args.config.display(), config.strategies.len());
         return Ok(Ok(true));
     }
@@ -34,9 +35,15 @@ fn run(config: &RunConfig, args: &cli::Run, crash: CrashPlan) -> Result<bool, St
     let mut was_ready = false;
     while !asked.stop() && args.seconds.is_none_or(|seconds| started.elapsed().as_secs() < seconds) {
         std::thread::sleep(Duration::from_millis(50));
-        if asked.kill() && !running.kill.is_raised() {
+        if asked.take_kill() {
             eprintln!("SIGUSR1: raising the kill word");
             running.kill.raise();
+        }
+        if args.wedge_after.is_some_and(|seconds| started.elapsed().as_secs() >= seconds)
+            && !running.cells.wedge.is_raised()
+        {
+            running.cells.wedge.raise();
+            eprintln!("the core hangs, as asked");
         }
         if running.is_ready() != was_ready {
             was_ready = !was_ready;
@@ -55,8 +62,13 @@ fn run(config: &RunConfig, args: &cli::Run, crash: CrashPlan) -> Result<bool, St
             );
         }
     }
-    eprintln!("stopping: cancelling orders, logging out, closing the journal");
-    let ended = running.stop()?;
+    let ended = if args.leave_orders {
+        eprintln!("stopping: logging out, leaving the orders with the venue, closing the journal");
+        running.stop_leaving_orders()?
+    } else {
+        eprintln!("stopping: cancelling orders, logging out, closing the journal");
+        running.stop()?
+    };
     let seq = ended.report.seq;
     replay::record_end(&config.dir, seq, ended.report.state_hash)
         .map_err(|error| format!("{}: {error}", config.dir.display()))?;

@@ -26,7 +26,8 @@ impl Asked {
         self.stop.load(Ordering::SeqCst)
     }
 
-    pub fn kill(&self) -> bool {
-        self.kill.load(Ordering::SeqCst)
+    /// Whether SIGUSR1 has come since the last call: each signal raises the kill word once, so that it can be cleared.
+    pub fn take_kill(&self) -> bool {
+        self.kill.swap(false, Ordering::SeqCst)
     }
 }

@@ -1,7 +1,9 @@
 //! `tercel venue`: the embedded venue as a process of its own.
+use crate::run::BadInput;
 use crate::{cli, stop};
 use serde_json::json;
 use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,37 +31,80 @@ pub fn recording(given: Option<&Path>, dir: &Path) -> Result<PathBuf, String> {
     }
 }
 
-pub fn main(args: &cli::Venue) -> Result<bool, String> {
-    let mut config = VenueConfig::new(recording(args.data.as_deref(), &args.dir)?, btcusdt_perp(), args.dir.clone());
+pub fn main(args: &cli::Venue) -> Result<Result<bool, String>, BadInput> {
+    let faults = check(args).map_err(|problems| BadInput(problems.join("\n")))?;
+    let path = match recording(args.data.as_deref(), &args.dir) {
+        Ok(path) => path,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut config = VenueConfig::new(path, btcusdt_perp(), args.dir.clone());
     config.speed = args.speed;
     config.start = args.start_at.map_or(Start::FirstSubscriber, |ns| Start::At(TimeNs(ns)));
     config.http_port = args.http_port;
     config.fix_port = args.fix_port;
-    for fault in &args.fault {
-        config.faults.push(fault.parse().map_err(|error: tercel_venue::FaultError| error.to_string())?);
+    config.faults = faults;
+    run(args, &config)
+}
+
+/// Every problem of the arguments at once, before anything is written or listens.
+fn check(args: &cli::Venue) -> Result<Vec<tercel_venue::Fault>, Vec<String>> {
+    let mut problems = Vec::new();
+    if let Some(path) = &args.data
+        && let Err(problem) = recording(Some(path), &args.dir)
+    {
+        problems.push(format!("--data {problem}"));
     }
-    let asked = stop::Asked::install()?;
+    for (flag, port) in [("--http-port", args.http_port), ("--fix-port", args.fix_port)] {
+        // The venue itself binds a moment later and says the same if another process was faster.
+        if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            problems.push(format!("{flag} {port}: {error}; choose another port, or 0 for a free one"));
+        }
+    }
+    if args.http_port != 0 && args.http_port == args.fix_port {
+        problems.push(format!("--fix-port {}: the same as --http-port; 0 takes a free one", args.fix_port));
+    }
+    let mut faults = Vec::new();
+    for text in &args.fault {
+        match text.parse() {
+            Ok(fault) => faults.push(fault),
+            Err(error) => {
+                let error: tercel_venue::FaultError = error;
+                problems.push(format!("--fault {error}"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(faults) } else { Err(problems) }
+}
+
+fn run(args: &cli::Venue, config: &VenueConfig) -> Result<Result<bool, String>, BadInput> {
+    let asked = match stop::Asked::install() {
+        Ok(asked) => asked,
+        Err(error) => return Ok(Err(error)),
+    };
     let orphaned = args.with_parent.then(watch_stdin);
     let started = std::time::Instant::now();
     let seconds = args.seconds;
-    let report = tercel_venue::run(
-        &config,
+    let outcome = tercel_venue::run(
+        config,
         |ready| println!("{}", ready.json()),
         || {
             asked.stop()
                 || orphaned.as_ref().is_some_and(|gone| gone.load(Ordering::SeqCst))
                 || seconds.is_some_and(|seconds| started.elapsed().as_secs() >= seconds)
         },
-    )
-    .map_err(|error| venue_error(&error))?;
-    print(&report, args.json);
-    Ok(true)
-}
-
-fn venue_error(error: &VenueError) -> String {
-    match error {
-        VenueError::Config(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        other => crate::engine::chain(other),
+    );
+    match outcome {
+        Ok(report) => {
+            print(&report, args.json);
+            Ok(Ok(true))
+        }
+        Err(VenueError::Config(problems)) => {
+            Err(BadInput(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        }
+        Err(error @ (VenueError::Recording(_) | VenueError::Listen { .. })) => {
+            Err(BadInput(crate::engine::chain(&error)))
+        }
+        Err(error) => Ok(Err(crate::engine::chain(&error))),
     }
 }
 

@@ -2,7 +2,9 @@
 use super::journal::{Live, is_request};
 use super::{Comparison, Given};
 use std::collections::BTreeMap;
-use tercel_event::{Command, CommandKind};
+use tercel_event::{Bbo, Command, CommandKind, ExecReport, Frame};
+use tercel_types::CL_ORD_ID_LEN;
+use tercel_venue::{Arrival, Recording, StreamKind};
 
 /// Differences shown in words.
 const SHOWN: usize = 10;
@@ -102,4 +104,45 @@ fn align(live: &[&Given], ours: &[Given]) -> i64 {
         }
     }
     votes.into_iter().max_by_key(|(_, count)| *count).map_or(0, |(offset, _)| offset)
+}
+
+/// Latencies of the run, as medians: what constants describe it best.
+pub fn measured(live: &Live, recording: &Recording) -> String {
+    let mut feed = Vec::new();
+    let mut report = Vec::new();
+    let mut played: BTreeMap<u64, i64> = BTreeMap::new();
+    for (idx, message) in recording.messages().iter().enumerate().skip(recording.first_played()) {
+        if message.kind == StreamKind::BookTicker
+            && let Ok(value) = serde_json::from_slice::<serde_json::Value>(recording.data(idx))
+            && let Some(id) = value["u"].as_u64()
+        {
+            played.insert(id, live.start.0 + message.recv.since(recording.base()).0);
+        }
+    }
+    for bytes in &live.inputs {
+        let Ok(frame) = Frame::parse(bytes) else { continue };
+        let at = frame.header.ts_seq.0;
+        if let Ok(bbo) = frame.body::<Bbo>()
+            && let Some(nominal) = played.get(&bbo.update_id)
+        {
+            feed.push(at - nominal);
+        }
+        if let Ok(exec) = frame.body::<ExecReport>()
+            && exec.exec_type != b'I'
+        {
+            report.push(at - exec.ts_exchange.0);
+        }
+    }
+    let given: BTreeMap<_, i64> = live.commands.iter().map(|given| (given.command.cl_ord_id.to_ascii(), given.at.0)).collect();
+    let arrival = |arrival: &Arrival| {
+        let id: [u8; CL_ORD_ID_LEN] = arrival.request.as_bytes().try_into().ok()?;
+        Some(arrival.ts.0 - given.get(&id)?)
+    };
+    let order: Vec<i64> = live.arrivals.iter().filter_map(arrival).collect();
+    let show = |mut list: Vec<i64>| {
+        list.sort_unstable();
+        let at = |share: usize| list.get(list.len() * share / 100).map_or(0, |ns| ns / 1_000);
+        format!("p10 {} p50 {} p90 {} us", at(10), at(50), at(90))
+    };
+    format!("latencies of the run: feed {}; order {}; report {}", show(feed), show(order), show(report))
 }

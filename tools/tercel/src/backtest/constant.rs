@@ -1,7 +1,7 @@
 //! A backtest with constant latencies: recorded messages through the feed gateway's machine, requests to the matching one
 //! latency later, reports back one latency later.
 use super::journal::{Live, is_market};
-use super::{Given, Outcome};
+use super::{Given, Outcome, Spans};
 use crate::config::{self, RunConfig};
 use crate::engine::{self, chain};
 use tercel_binance::{FeedIo, FeedMachine, RingFull, frames_of};
@@ -90,8 +90,7 @@ const SNAPSHOT_AFTER: DurationNs = DurationNs::from_millis(2);
 pub fn run(
     config: &RunConfig,
     recording: &Recording,
-    feed: DurationNs,
-    order: DurationNs,
+    spans: Spans,
     span: Option<DurationNs>,
     live: Option<&Live>,
 ) -> Result<Outcome, String> {
@@ -106,7 +105,8 @@ pub fn run(
         inputs: 0,
         resync: None,
     };
-    let latency = Latency { order, report: order.max(feed), sent: DurationNs(0), feed };
+    let Spans { feed, order, report } = spans;
+    let latency = Latency { order, report, sent: DurationNs(0), feed };
     let sim_config = SimConfig { source: config::ORDERS, exchange: Default::default(), latency };
     // The session is up a little before the market starts, as in a live run.
     let open = TimeNs(start.0 - 1_000_000_000);

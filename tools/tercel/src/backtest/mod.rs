@@ -30,23 +30,34 @@ pub struct Outcome {
     pub inputs: u64,
 }
 
+/// Constant latencies: recorded message to engine, command to matching, execution to engine.
+#[derive(Clone, Copy)]
+pub struct Spans {
+    pub feed: DurationNs,
+    pub order: DurationNs,
+    pub report: DurationNs,
+}
+
 /// How far engine and venue are apart.
 enum Latency {
-    Constant { feed: DurationNs, order: DurationNs },
+    Constant(Spans),
     Journal(std::path::PathBuf),
 }
 
 fn parse_latency(text: &str) -> Result<Latency, String> {
-    let refused =
-        || format!("--latency {text}: write `constant:FEED_US,ORDER_US`, such as `constant:100,200`, or `journal:DIR`");
+    let refused = || {
+        format!("--latency {text}: write `constant:FEED_US,ORDER_US,REPORT_US`, such as `constant:100,200,200`, or `journal:DIR`")
+    };
     match text.split_once(':') {
         Some(("journal", dir)) if !dir.is_empty() => Ok(Latency::Journal(run_dir(Path::new(dir)))),
         Some(("constant", spans)) => {
-            let (feed, order) = spans.split_once(',').ok_or_else(refused)?;
-            let micros = |word: &str| {
-                word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused())
-            };
-            Ok(Latency::Constant { feed: micros(feed)?, order: micros(order)? })
+            let micros = |word: &str| word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused());
+            let spans: Vec<DurationNs> = spans.split(',').map(micros).collect::<Result<_, _>>()?;
+            match *spans.as_slice() {
+                [feed, order] => Ok(Latency::Constant(Spans { feed, order, report: order.max(feed) })),
+                [feed, order, report] if report >= feed => Ok(Latency::Constant(Spans { feed, order, report })),
+                [..] => Err(format!("{}; a report is not faster than the feed", refused())),
+            }
         }
         _ => Err(refused()),
     }
@@ -86,17 +97,18 @@ fn backtest(args: &cli::Backtest, latency: &Latency, recording: &Recording, text
             let comparison = compare::exact(&live, &outcome.commands);
             (config, outcome, Some(comparison))
         }
-        Latency::Constant { feed, order } => match &compared {
+        Latency::Constant(spans) => match &compared {
             Some(dir) => {
                 let config = replay::journalled_config(dir, if args.strategy.is_empty() { &[] } else { texts })?;
                 let live = journal::read(dir, &config)?;
-                let outcome = constant::run(&config, recording, *feed, *order, span, Some(&live))?;
-                let comparison = compare::loose(&live, &outcome.commands);
+                let outcome = constant::run(&config, recording, *spans, span, Some(&live))?;
+                let mut comparison = compare::loose(&live, &outcome.commands);
+                comparison.first.push(compare::measured(&live, recording));
                 (config, outcome, Some(comparison))
             }
             None => {
                 let config = offline_config(texts)?;
-                let outcome = constant::run(&config, recording, *feed, *order, span, None)?;
+                let outcome = constant::run(&config, recording, *spans, span, None)?;
                 (config, outcome, None)
             }
         },

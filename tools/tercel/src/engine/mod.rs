@@ -8,7 +8,7 @@ pub use recover::recover;
 pub use telemetry::Progress;
 
 use crate::config::{self, RunConfig};
-use crate::operator::{ControlSocket, Operator};
+use crate::operator::{self, ControlSocket, Operator};
 use crate::strategies;
 use orders::{OrderGauges, OrderStation};
 use serde_json::{Map, Value, json};
@@ -140,6 +140,7 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
         say(recovered.line());
     }
     let (unanswered, next_in, restart) = (recovered.unanswered.clone(), recovered.next_in, recovered.is_restart());
+    let recovered_state = recovered.state_before_end;
     let epoch = recovered.summary.last_epoch + 1;
     let writer_config =
         WriterConfig { build_hash: build_hash(), config_hash: hash, epoch, segment_len_max: config.segment_mb << 20 };
@@ -171,6 +172,12 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
     };
     let frame = FrameBuf::of(sources::CORE, u64::from(epoch), &epoch_start, &[]);
     sequencer.feed(frame.bytes(), clock.now().engine, &mut batch).map_err(|error| error.to_string())?;
+    if let Some(state) = recovered_state {
+        // The last end halted everything to cancel its orders; what held before holds again.
+        let mode = operator::state_before_end(state);
+        let frame = FrameBuf::of(sources::CORE, u64::from(epoch), &mode, &[]);
+        sequencer.feed(frame.bytes(), clock.now().engine, &mut batch).map_err(|error| error.to_string())?;
+    }
 
     let cpus = config::cpus();
     let topology = config.topology.resolve(cpus);
@@ -316,8 +323,7 @@ impl Running {
 
     /// Ends the run in order: orders cancelled, session logged out, threads joined, journal closed.
     pub fn stop(self) -> Result<Ended, String> {
-        let duration = self.started.elapsed();
-        if let Err(error) = self.operator.kill_all() {
+        if let Err(error) = self.operator.end_all() {
             // The core does not take frames any more: the gateway cancels by its own table.
             eprintln!("{error}; cancelling through the order gateway");
             self.kill.raise();
@@ -334,6 +340,12 @@ impl Running {
                 self.cells.orders_open.get()
             );
         }
+        self.stop_leaving_orders()
+    }
+
+    /// As `stop`, but what is open stays with the venue: the next start finds it by the journal and by FIX.
+    pub fn stop_leaving_orders(self) -> Result<Ended, String> {
+        let duration = self.started.elapsed();
         self.stop_gateways.raise();
         let order = join(self.order, "orders")?;
         let feed = join(self.feed, "feed")?;

@@ -2,7 +2,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use tercel_core::{Core, Replayer};
-use tercel_event::{Command, CommandKind, Frame, FrameKind, NotSent, Sent};
+use crate::operator;
+use tercel_event::{Command, CommandKind, Frame, FrameKind, Kill, NotSent, Sent, TradingState};
 use tercel_fix::InboundTrail;
 use tercel_journal::{Recovery, RecoverySummary};
 use tercel_types::SourceId;
@@ -16,6 +17,8 @@ pub struct Recovered {
     pub unanswered: Vec<Command>,
     /// What the venue's next MsgSeqNum is, by the log.
     pub next_in: Option<u32>,
+    /// The trading state of everything before an orderly end halted it; `None` when the last word was another one.
+    pub state_before_end: Option<TradingState>,
 }
 
 impl Recovered {
@@ -56,10 +59,19 @@ pub fn recover(core: Core, journal: &Path, log: &Path, orders: SourceId) -> Resu
     let mut replayer = Replayer::new(core);
     let mut trail = InboundTrail::new(orders);
     let mut unanswered = BTreeMap::new();
+    let mut state_before_end = None;
     while let Some(bytes) = recovery.next_frame().map_err(|error| super::chain(&error))? {
         let frame = Frame::parse(bytes).map_err(|error| format!("the journal holds what is no frame: {error}"))?;
         trail.observe(&frame);
         follow(&frame, &mut unanswered);
+        match frame.kind() {
+            Ok(FrameKind::Kill) if frame.body::<Kill>().is_ok_and(|kill| operator::is_end(&kill)) => {
+                // A second end without a start in between does not happen: each start takes the end before it back.
+                state_before_end = Some(replayer.core().risk().firm_state());
+            }
+            Ok(FrameKind::Kill | FrameKind::Mode) => state_before_end = None,
+            _ => {}
+        }
         replayer.replay_frame(frame).map_err(|difference| {
             format!(
                 "the journal in {} cannot be reproduced: {difference}. It was written by another build or configuration, or it was changed. \
@@ -81,6 +93,7 @@ pub fn recover(core: Core, journal: &Path, log: &Path, orders: SourceId) -> Resu
         summary,
         unanswered: unanswered.into_values().collect(),
         next_in: trail.next_in(),
+        state_before_end,
     })
 }
 
