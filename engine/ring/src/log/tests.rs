@@ -129,39 +129,43 @@ fn a_lapped_reader_copies_whole_frames_and_knows_what_it_lost() {
     assert_eq!(reader.lapped_count(), 1);
 }
 
+/// Short bursts, which the reader follows, and bursts of many laps, in which it is passed in the middle of a copy.
 #[test]
 fn a_lapped_reader_on_another_thread_never_sees_a_mixed_frame() {
     let scratch = Scratch::new("mixed");
     let mut writer = LogWriter::create(&scratch.config()).unwrap();
     let mut reader = LappedReader::open(&scratch.0).unwrap();
-    let done = crate::Flag::new();
-    let stop = done.clone();
+    let (done, seen, lapped) = (crate::Flag::new(), crate::Gauge::new(), crate::Gauge::new());
+    let (stop, seen_cell, lapped_cell) = (done.clone(), seen.clone(), lapped.clone());
     let reading = std::thread::spawn(move || {
-        let (mut last, mut seen) = (None, 0_u64);
-        loop {
+        let mut last = None;
+        while !stop.is_raised() {
             match reader.read().unwrap() {
                 Sighting::Frame(bytes) => {
                     let value = u64::from_le_bytes(bytes[8..16].try_into().unwrap());
                     assert_eq!(bytes, frame(value));
                     assert!(last < Some(value));
-                    (last, seen) = (Some(value), seen + 1);
+                    last = Some(value);
+                    seen_cell.set(seen_cell.get() + 1);
                 }
-                Sighting::Empty if stop.is_raised() => return (seen, reader.lapped_count()),
-                Sighting::Empty | Sighting::Lapped { .. } => std::thread::yield_now(),
+                Sighting::Empty => std::thread::yield_now(),
+                Sighting::Lapped { .. } => lapped_cell.set(reader.lapped_count()),
             }
         }
     });
-    for value in 0..300_000 {
-        writer.push(&frame(value)).unwrap();
-        // In bursts longer than the log, so that the reader is passed in the middle of a copy now and then.
-        if value % 1024 == 0 {
+    let mut values = 0..;
+    for round in 0..400 {
+        let before = seen.get() + lapped.get();
+        let burst = if round % 2 == 0 { 5 } else { 2000 };
+        values.by_ref().take(burst).for_each(|value| writer.push(&frame(value)).unwrap());
+        while seen.get() + lapped.get() == before && !reading.is_finished() {
             std::thread::yield_now();
         }
     }
     done.raise();
-    let (seen, lapped) = reading.join().unwrap();
-    println!("{seen} frames seen, lapped {lapped} times");
-    assert!(seen > 0 && lapped > 0);
+    reading.join().unwrap();
+    println!("{} frames seen, lapped {} times", seen.get(), lapped.get());
+    assert!(seen.get() > 0 && lapped.get() > 0);
 }
 
 #[test]
