@@ -5,7 +5,7 @@
 //! The same sequencer runs live, in backtest and in simulation; only the log behind it and the source of `now` differ.
 //! A command is in the log before it is in the caller's batch.
 use crate::{CommandBatch, Core, Derived, Outbox};
-use tercel_event::{Frame, FrameError, FrameFlags, HEADER_LEN, LINE_LEN, Timer, stamp, write_frame};
+use tercel_event::{Frame, FrameError, FrameFlags, FrameKind, HEADER_LEN, LINE_LEN, Timer, stamp, write_frame};
 use tercel_types::{SourceId, TimeNs};
 use thiserror::Error;
 
@@ -73,7 +73,8 @@ impl<S: LogSink> Sequencer<S> {
     /// Sequences one input at `now`, after every deadline due by then. Appends to `commands`.
     pub fn feed(&mut self, frame: &[u8], now: TimeNs, commands: &mut CommandBatch) -> Result<(), FeedError> {
         let frame = match Frame::parse(frame) {
-            Ok(frame) if !frame.is_derived() => frame,
+            // Timers are the sequencer's own.
+            Ok(frame) if !frame.is_derived() && frame.header.kind != FrameKind::Timer as u16 => frame,
             Ok(frame) => return Err(self.refuse(FrameError::Kind(frame.header.kind))),
             Err(error) => return Err(self.refuse(error)),
         };

@@ -246,7 +246,11 @@ impl Core {
                 runner.slots[binding].on_sent(action, now, retry);
                 self.emit(&mut command, out);
             }
-            Some(refusal) => self.on_refused(idx, binding, &command, refusal, out),
+            Some(refusal) => {
+                // The id is not tried again: it may be the reason.
+                self.use_id();
+                self.on_refused(idx, binding, &command, refusal, out);
+            }
         }
     }
 

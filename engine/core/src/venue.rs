@@ -185,7 +185,7 @@ impl Core {
     /// Orders of ours that the venue has and no strategy of this run owns: nobody would manage them, so they go.
     fn cancel_orphans(&mut self, src: SourceId, out: &mut Outbox) {
         let nobody = self.orders.foreign();
-        loop {
+        for _ in 0..self.config.orders_max {
             let mut open = self.config.instruments.0.iter().flat_map(|i| self.orders.open(nobody, i.id));
             let Some(order) = open.find(|o| o.dest == src && o.cancel.is_none()).copied() else { return };
             drop(open);
@@ -244,7 +244,9 @@ impl Core {
 
     /// Asks about every order whose fate is due to be asked for. Never resends anything.
     pub(crate) fn ask_unknown(&mut self, out: &mut Outbox) {
-        while let Some(order) = self.orders.status_due().copied() {
+        // Each question moves on to the next order; the bound holds whatever reports have made of the table.
+        for _ in 0..self.config.orders_max {
+            let Some(order) = self.orders.status_due().copied() else { return };
             let mut command = self.about_order(&order, CommandKind::Status, Reason::Outcome);
             command.cl_ord_id = order.cl_ord_id;
             if self.orders.on_command(&command).is_err() {

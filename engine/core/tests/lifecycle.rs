@@ -317,3 +317,32 @@ fn a_command_that_was_not_sent_is_as_if_never_asked_and_a_killed_gateway_halts()
     assert_eq!(kinds(&s.operator(&active)), [(New, BUY, BID, 10), (New, SELL, ASK, 10)]);
     s.end();
 }
+
+#[test]
+fn an_id_that_a_report_has_used_up_is_skipped() {
+    let mut s = Script::new(quoter);
+    s.epoch(1);
+    s.connect_feed();
+    s.book(BID, ASK);
+    let asked = s.session(SessionEvent::LoggedOn);
+    // Someone else's order under the id that our next order would have.
+    let next = ClOrdId(asked[0].cl_ord_id.0 + 1);
+    let foreign = Command {
+        cl_ord_id: next,
+        root_cl_ord_id: next,
+        px: Price(BID - 100),
+        order_qty: Qty(5),
+        instrument: X,
+        side: BUY,
+        ..asked[0]
+    };
+    s.ack(&foreign);
+    let mut sent = s.mass_status_end(&asked[0]);
+    s.now += 1;
+    sent.extend(s.wait(60));
+    let ours: Vec<&Command> = sent.iter().filter(|c| c.kind == New as u8).collect();
+    assert_eq!(ours.len(), 2, "{sent:?}");
+    assert!(ours.iter().all(|c| c.cl_ord_id != next));
+    assert!(s.wait(5_000).len() < 10, "questions about unknown orders come to an end");
+    s.end();
+}

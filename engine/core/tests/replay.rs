@@ -25,7 +25,7 @@ fn day() -> Vec<u8> {
         waiting = fresh;
     }
     let counters = s.core().counters();
-    assert!(counters.commands > 80 && counters.fills > 5 && counters.replaces > 5, "{counters:?}");
+    assert!(counters.commands > 50 && counters.fills > 5 && counters.replaces > 5, "{counters:?}");
     assert_eq!(counters.ledger_differences, 0);
     s.end()
 }
@@ -177,7 +177,7 @@ fn garbage_never_panics_and_replays() {
         state = state.wrapping_add(1);
         mix64(state) % n
     };
-    let rounds = if std::env::var_os("TERCEL_SOAK").is_some() { 2_000 } else { 60 };
+    let rounds = if std::env::var_os("TERCEL_SOAK").is_some() { 20_000 } else { 200 };
     for _ in 0..rounds {
         let mut seq = Sequencer::new(make(), MemoryLog::default(), 0, TimeNs::MIN);
         let mut batch = CommandBatch::with_capacity(64);

@@ -30,7 +30,8 @@ impl Orders {
         if !known {
             return Err(OrderError::Malformed);
         }
-        if command.cl_ord_id <= self.newest_id {
+        // An id that a report has brought in from elsewhere is used too, however high it is.
+        if command.cl_ord_id <= self.newest_id || self.find(command.cl_ord_id).is_some() {
             return Err(OrderError::ReusedId);
         }
         let order = Order {
@@ -56,7 +57,8 @@ impl Orders {
 
     fn on_request(&mut self, command: &Command) -> Result<(), OrderError> {
         let slot = self.open_slot(command.root_cl_ord_id)?;
-        if command.cl_ord_id <= self.newest_id {
+        // An id that a report has brought in from elsewhere is used too, however high it is.
+        if command.cl_ord_id <= self.newest_id || self.find(command.cl_ord_id).is_some() {
             return Err(OrderError::ReusedId);
         }
         let is_cancel = command.kind == CommandKind::Cancel as u8;
