@@ -326,6 +326,11 @@ impl Risk {
         self.firm.state.max(strategy).max(account)
     }
 
+    /// The trading state of everything, whatever narrower scopes say.
+    pub fn firm_state(&self) -> TradingState {
+        self.firm.state
+    }
+
     /// A halt that has not been told yet, firm first; each is told once.
     pub fn next_halt(&mut self) -> Option<Halt> {
         let firm = core::iter::once((Scope::All, 0, &mut self.firm));

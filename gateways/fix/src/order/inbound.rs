@@ -256,6 +256,7 @@ impl Desk {
         }
         mass.reports_count += 1;
         let count = mass.reports_count;
+        io.crash_point("reconcile");
         if texts.last_rpt == b'Y' || total.is_some_and(|total| count >= total) {
             self.end_mass_answer(texts.mass_request, count, now, io);
         }
@@ -268,6 +269,7 @@ impl Desk {
         }
         self.mass = None;
         self.kill.set_complete();
+        io.crash_point("reconcile");
         let end = MassStatusEnd { request_id: mass.request.0, orders_count, reserved: 0, ts: now.engine };
         self.push(&end, io);
     }

@@ -269,7 +269,7 @@ impl Desk {
     fn answer_sent(&mut self, command: &Command, msg_seq_num: u32, ts_tx: TimeNs, io: &mut (dyn GatewayIo + '_)) {
         self.counters.sent += 1;
         self.sent.remember(msg_seq_num, about(command), command.kind);
-        io.crash_point("after_send");
+        io.crash_point(if command.kind == CommandKind::MassStatus as u8 { "reconcile" } else { "after_send" });
         let sent = Sent {
             cl_ord_id: command.cl_ord_id,
             cmd_seq: command.seq,

@@ -1,8 +1,8 @@
 //! What a start finds: the journal and the log of an earlier epoch are stepped through a fresh core, and compared on the way.
+use crate::operator;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tercel_core::{Core, Replayer};
-use crate::operator;
 use tercel_event::{Command, CommandKind, Frame, FrameKind, Kill, NotSent, Sent, TradingState};
 use tercel_fix::InboundTrail;
 use tercel_journal::{Recovery, RecoverySummary};
