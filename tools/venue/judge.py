@@ -4,9 +4,10 @@
 Input    the log folder of `tercel venue` (docs/reference/venue-log.md) and, with --recording, the file that was played.
 Output   one JSON object: orders, position, fees, fills, and what is wrong. Exit code 0 when nothing is, else 1.
 Checks   line numbers and execution ids without holes; the life of every order; position and fees recomputed from fills; every
-         answer on the wire says what the order lines say; with --recording, no fill better or larger than the record
-         allows; with --against FILE, the same as another account of the run (JSON with any of position, fees, fills,
-         orders: {ClOrdID: cum_qty}).
+         answer on the wire says what the order lines say; no ClOrdID in two requests; with --recording, no fill better or
+         larger than the record allows; with --against FILE, the same as another account of the run (JSON with any of
+         position, fees, fills, orders: {ClOrdID: cum_qty}, reservations: {symbol: {buys, sells}}). With --heard the other
+         account answers only for what left on the wire: what happened while the session was down it cannot know yet.
 """
 import argparse
 import gzip
@@ -53,7 +54,7 @@ class Orders:
         if kind in "08":
             if order is not None:
                 self.fail(line, "a second birth")
-            order = {"cum": Decimal(0), "open": kind == "0", "ids": [], "side": line["side"]}
+            order = {"cum": Decimal(0), "open": kind == "0", "ids": [], "side": line["side"], "symbol": line["symbol"]}
             self.orders[line["order_id"]] = order
         if order is None:
             return self.fail(line, "an order that was never acknowledged")
@@ -123,7 +124,7 @@ def judge_wire(folder, lines):
             for tag, key in pairs:
                 if fields.get(tag) != (str(line[key]) if key in line else None):
                     wrong.append(f"fix.log: {fields['17']} has {tag}={fields.get(tag)}, the order line {line.get(key)}")
-    return wrong, len(numbers)
+    return wrong, set(numbers)
 
 
 class Record:
@@ -214,8 +215,34 @@ def judge_record(path, fills):
     return wrong
 
 
-def compare(path, orders, cums):
+def ids_used_twice(lines):
+    """A ClOrdID belongs to one request for ever: order, replace or cancel."""
+    seen, wrong = set(), []
+    for line in lines:
+        if line["type"] == "request" and line["msg_type"] in ("D", "F", "G"):
+            if line["cl_ord_id"] in seen:
+                wrong.append(f"orders.jsonl line {line['n']}: ClOrdID {line['cl_ord_id']} a second time")
+            seen.add(line["cl_ord_id"])
+    return wrong
+
+
+def open_leaves(orders):
+    """Open quantity by symbol and side: what a risk ledger must hold in reserve."""
+    sums = defaultdict(lambda: {"buys": Decimal(0), "sells": Decimal(0)})
+    for order in orders.orders.values():
+        if order["open"]:
+            sums[order["symbol"]]["buys" if order["side"] == 1 else "sells"] += order["qty"] - order["cum"]
+    return sums
+
+
+def compare(path, orders):
+    cums = {cl_ord_id: order["cum"] for order in orders.orders.values() for cl_ord_id in order["ids"]}
     wrong, other = [], json.loads(Path(path).read_text(encoding="utf-8"))
+    leaves = open_leaves(orders)
+    for symbol, sides in other.get("reservations", {}).items():
+        for side, held in sides.items():
+            if Decimal(str(held)) != leaves[symbol][side]:
+                wrong.append(f"reserved {side} of {symbol}: {leaves[symbol][side]} are open at the venue, {path} has {held}")
     for key, value in (("position", orders.position), ("fees", orders.fees), ("fills", Decimal(len(orders.fills)))):
         if key in other and Decimal(str(other[key])) != value:
             wrong.append(f"{key}: the venue has {value}, {path} has {other[key]}")
@@ -230,6 +257,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recording", type=Path)
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--heard", action="store_true", help="compare with what left on the wire only")
     parser.add_argument("--maker", type=Decimal, default=Decimal("0.0002"), help="fee rate of passive fills")
     parser.add_argument("--taker", type=Decimal, default=Decimal("0.0005"), help="fee rate of aggressive fills")
     parser.add_argument("--multiplier", type=Decimal, default=Decimal(1))
@@ -245,9 +273,15 @@ def main():
     wrong += on_wire_wrong
     if args.recording:
         wrong += judge_record(args.recording, orders.fills)
-    cums = {cl_ord_id: order["cum"] for order in orders.orders.values() for cl_ord_id in order["ids"]}
+    wrong += ids_used_twice(lines)
     if args.against:
-        wrong += compare(args.against, orders, cums)
+        known = orders
+        if args.heard:
+            known = Orders(args.maker, args.taker, args.multiplier)
+            for line in lines:
+                if line["type"] == "exec" and line["exec_id"] in on_wire:
+                    known.exec(line)  # its holes are no fault: what was not heard is judged above
+        wrong += compare(args.against, known)
     print(json.dumps({
         "orders": {order_id: {
             "cl_ord_ids": order["ids"], "side": order["side"], "status": order["status"], "order_qty": str(order["qty"]),
@@ -258,7 +292,8 @@ def main():
         "fees": str(orders.fees),
         "fills": len(orders.fills),
         "passive_fills": sum(fill["liquidity"] == 1 for fill in orders.fills),
-        "executions_on_wire": on_wire,
+        "executions_on_wire": len(on_wire),
+        "open_leaves": {symbol: {side: str(qty) for side, qty in sides.items()} for symbol, sides in open_leaves(orders).items()},
         "wrong": wrong,
     }))
     return 1 if wrong else 0

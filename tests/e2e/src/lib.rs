@@ -3,6 +3,10 @@
 //! The tests start `target/release/tercel`, or what `TERCEL_BIN` names, and Python as `TERCEL_PYTHON` names it; `cargo xtask
 //! test` builds the one and prepares the other.
 
+mod site;
+
+pub use site::{Engine, STRATEGIES, Site, account_of, config_text};
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -83,6 +87,19 @@ impl Process {
         Self { child, err }
     }
 
+    /// As `start`, with the standard output in a file: a long report cannot fill a pipe that nobody reads.
+    pub fn start_into(program: &Path, args: &[&str], out: &Path, err: PathBuf) -> Self {
+        let create = |path: &Path| std::fs::File::create(path).expect("the log can be written");
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(create(out))
+            .stderr(create(&err))
+            .spawn()
+            .expect("the program starts");
+        Self { child, err }
+    }
+
     pub fn first_line(&mut self) -> String {
         let out = self.child.stdout.as_mut().expect("standard output is a pipe");
         let mut line = String::new();
@@ -147,9 +164,14 @@ impl Venue {
 }
 
 pub fn judge(venue_dir: &Path, against: Option<&Value>) -> Value {
+    judge_with(venue_dir, against, &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// As `judge` with more arguments; the error says what is wrong.
+pub fn judge_with(venue_dir: &Path, against: Option<&Value>, more: &[&str]) -> Result<Value, String> {
     let script = root().join("tools/venue/judge.py");
     let mut command = Command::new(python());
-    command.arg(script).arg(venue_dir);
+    command.arg(script).arg(venue_dir).args(more);
     if let Some(value) = against {
         let path = venue_dir.join("against.json");
         std::fs::write(&path, value.to_string()).expect("the folder can be written");
@@ -157,6 +179,8 @@ pub fn judge(venue_dir: &Path, against: Option<&Value>) -> Value {
     }
     let output = command.output().expect("python3 starts");
     let out = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "the judge says no: {out}\n{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_str(&out).unwrap_or_else(|e| panic!("the judge's answer is not JSON ({e}): {out}"))
+    let answer: Value = serde_json::from_str(&out).map_err(|error| {
+        format!("the judge's answer is not JSON ({error}): {out}{}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    if output.status.success() { Ok(answer) } else { Err(format!("the judge says no: {}", answer["wrong"])) }
 }
