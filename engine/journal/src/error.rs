@@ -11,6 +11,8 @@ pub enum Damage {
     Length,
     #[error("its number is not the next one")]
     Number,
+    #[error("its checksum is not the one that the record after it holds, so it was changed after it was written")]
+    Link,
     #[error("the file ends inside it")]
     Truncated,
 }

@@ -21,7 +21,8 @@
 //! |---:|---|---|
 //! | 0 | u32 | CRC32C of what follows, padding left out |
 //! | 4 | u32 | bytes of content: of a frame ≥ 32; 8 = sync mark, 16 = end mark |
-//! | 8 | u64 | number of the record, from 1, dense over all segments; a mark carries the number of the record after it |
+//! | 8 | u32 | number of the record, from 1, dense over all segments, its low half; a mark carries that of the record after it |
+//! | 12 | u32 | link: CRC of the frame record before it, `prev_crc` for the first; gives away a frame changed with its CRC |
 //! | 16 | … | the frame, or of a mark: u64 offset below which the segment was synced; u64 last `seq` (end mark only) |
 //!
 //! **Torn or damaged.** A segment gets its name only with a synced header, and its successor exists only once it is synced
@@ -35,6 +36,8 @@ use tercel_event::{Frame, HEADER_LEN as FRAME_HEADER_LEN, MAX_FRAME_LEN};
 pub const MAGIC: [u8; 8] = *b"TRCL-SEG";
 pub const VERSION: u32 = 1;
 pub const SEGMENT_HEADER_LEN: usize = 128;
+/// Where a segment header holds the CRC of the frame record before the segment.
+pub(crate) const PREV_CRC_AT: usize = 60;
 pub const RECORD_HEADER_LEN: usize = 16;
 pub const SYNC_MARK_LEN: usize = 8;
 pub const END_MARK_LEN: usize = 16;
@@ -152,7 +155,10 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub(crate) struct RecordHeader {
     pub crc: u32,
     pub len: usize,
-    pub number: u64,
+    /// The low half of the record's number.
+    pub number: u32,
+    /// CRC of the frame record before it.
+    pub link: u32,
 }
 
 impl RecordHeader {
@@ -162,7 +168,8 @@ impl RecordHeader {
         if bytes.len() < RECORD_HEADER_LEN {
             return Err(Damage::Truncated);
         }
-        let header = Self { crc: u32_at(bytes, 0), len: u32_at(bytes, 4) as usize, number: u64_at(bytes, 8) };
+        let (crc, len) = (u32_at(bytes, 0), u32_at(bytes, 4) as usize);
+        let header = Self { crc, len, number: u32_at(bytes, 8), link: u32_at(bytes, 12) };
         let frame = FRAME_HEADER_LEN..=MAX_FRAME_LEN;
         if !(header.is_mark() || frame.contains(&header.len)) {
             return Err(Damage::Length);
@@ -187,11 +194,12 @@ impl RecordHeader {
 
 /// Appends a record to `out` and returns its CRC.
 #[inline]
-pub(crate) fn write_record(out: &mut Vec<u8>, number: u64, content: &[u8]) -> u32 {
+pub(crate) fn write_record(out: &mut Vec<u8>, number: u64, link: u32, content: &[u8]) -> u32 {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(content.len() as u32).to_le_bytes());
-    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&(number as u32).to_le_bytes());
+    out.extend_from_slice(&link.to_le_bytes());
     out.extend_from_slice(content);
     let crc = crc32c::crc32c(&out[start + 4..]);
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());

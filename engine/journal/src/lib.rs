@@ -24,6 +24,6 @@ pub use format::{FrameKey, SegmentHeader};
 pub use lock::JournalLock;
 pub use reader::{JournalEnd, JournalReader, Record, TornTail};
 pub use recovery::{LogTail, Recovery, RecoverySummary};
-pub use tamper::refresh_crc;
+pub use tamper::{refresh_crc, refresh_links};
 pub use texts::{Text, TextStore, text_hash};
 pub use writer::{SegmentWriter, WriterConfig};

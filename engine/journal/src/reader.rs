@@ -59,6 +59,8 @@ pub struct JournalReader {
     filled: usize,
     /// The newest frame in the buffer.
     current: Range<usize>,
+    /// Where the newest frame's record stands in its segment.
+    last_offset: u64,
     end: JournalEnd,
     segments: Vec<SegmentHeader>,
 }
@@ -91,6 +93,7 @@ impl JournalReader {
             start: 0,
             filled: 0,
             current: 0..0,
+            last_offset: 0,
             end: JournalEnd::default(),
             segments: Vec::new(),
         };
@@ -118,10 +121,13 @@ impl JournalReader {
             self.fill(record_len(len.min(MAX_RECORD_LEN - RECORD_HEADER_LEN)))?;
             let bytes = &self.buffer[self.start..self.filled];
             let header = match RecordHeader::parse(bytes) {
-                Ok(header) if header.number == self.end.last_record + 1 => header,
+                Ok(header) if header.number == (self.end.last_record + 1) as u32 => header,
                 Ok(_) => return self.stop_at(offset, Damage::Number),
                 Err(damage) => return self.stop_at(offset, damage),
             };
+            if header.link != self.end.last_crc {
+                return self.changed_before();
+            }
             let content = self.start + RECORD_HEADER_LEN..self.start + RECORD_HEADER_LEN + header.len;
             self.start += record_len(header.len);
             if let Some(open) = &mut self.open {
@@ -133,12 +139,13 @@ impl JournalReader {
             }
             let frame = Frame::parse(&self.buffer[content.clone()]).map_err(JournalError::Malformed)?;
             self.end.last_key = FrameKey::of(&frame);
-            self.end.last_record = header.number;
+            self.end.last_record += 1;
             self.end.last_crc = header.crc;
+            self.last_offset = offset;
             self.current = content;
             return Ok(Some(Record {
                 frame: self.current(),
-                number: header.number,
+                number: self.end.last_record,
                 segment: self.end.last_segment,
                 offset,
             }));
@@ -164,6 +171,14 @@ impl JournalReader {
     /// Where the reader stands; after the last frame, the end of the journal.
     pub fn end(&self) -> &JournalEnd {
         &self.end
+    }
+
+    /// The record in the buffer remembers another checksum of the frame before it.
+    #[cold]
+    fn changed_before(&mut self) -> Result<Option<Record<'_>>, JournalError> {
+        let path = self.open.take().map(|open| open.path).unwrap_or_default();
+        let (offset, seq) = (self.last_offset, self.end.last_key.seq);
+        Err(JournalError::Frame { path, offset, seq, damage: Damage::Link })
     }
 
     /// A bad record: damage, or the torn tail of the last segment.

@@ -10,7 +10,7 @@ pub(crate) fn is_damage(rest: &[u8], offset: u64, number: u64) -> bool {
     while at + RECORD_HEADER_LEN <= rest.len() {
         match RecordHeader::parse(&rest[at..]) {
             // Numbers beyond what the bytes can hold are not of this segment's run of records.
-            Ok(header) if header.number >= number && header.number - number <= rest.len() as u64 / 8 => {
+            Ok(header) if header.number.wrapping_sub(number as u32) as usize <= rest.len() / 8 => {
                 first_whole.get_or_insert(at);
                 if header.is_mark() && u64_at(rest, at + RECORD_HEADER_LEN) > offset {
                     return true;

@@ -82,7 +82,7 @@ impl SegmentWriter {
         self.mark_sync();
         self.end.closed = false;
         self.end.last_record += 1;
-        self.end.last_crc = write_record(&mut self.buffer, self.end.last_record, frame);
+        self.end.last_crc = write_record(&mut self.buffer, self.end.last_record, self.end.last_crc, frame);
         self.end.last_key = key;
         if let Some(segment) = &mut self.segment {
             segment.len += need;
@@ -163,7 +163,7 @@ impl SegmentWriter {
             && !segment.marked
         {
             let content = segment.synced_len.to_le_bytes();
-            write_record(&mut self.buffer, self.end.last_record + 1, &content);
+            write_record(&mut self.buffer, self.end.last_record + 1, self.end.last_crc, &content);
             segment.len += record_len(content.len()) as u64;
             segment.marked = true;
         }
@@ -175,7 +175,7 @@ impl SegmentWriter {
             let mut content = [0; END_MARK_LEN];
             content[..8].copy_from_slice(&segment.synced_len.to_le_bytes());
             content[8..].copy_from_slice(&self.end.last_key.seq.to_le_bytes());
-            write_record(&mut self.buffer, self.end.last_record + 1, &content);
+            write_record(&mut self.buffer, self.end.last_record + 1, self.end.last_crc, &content);
             segment.len += record_len(content.len()) as u64;
         }
         self.sync()?;

@@ -4,8 +4,8 @@ mod common;
 use common::{Scratch, append_all, config, derived, input, read_all, stream, writer};
 use tercel_event::{Frame, FrameError};
 use tercel_journal::{
-    FrameKey, JournalEnd, JournalError, JournalLock, JournalReader, SegmentWriter, TextStore, WriterConfig,
-    refresh_crc, text_hash,
+    Damage, FrameKey, JournalEnd, JournalError, JournalLock, JournalReader, SegmentWriter, TextStore, WriterConfig,
+    refresh_crc, refresh_links, text_hash,
 };
 
 #[test]
@@ -117,7 +117,7 @@ fn texts_are_kept_by_hash_and_name() {
 }
 
 #[test]
-fn a_changed_frame_with_a_refreshed_checksum_reads_as_whole() {
+fn a_changed_frame_with_a_refreshed_checksum_is_given_away_by_the_record_after_it() {
     let scratch = Scratch::new();
     let mut writer = writer(&scratch.0, 1 << 20);
     append_all(&mut writer, &stream(30));
@@ -134,6 +134,11 @@ fn a_changed_frame_with_a_refreshed_checksum_reads_as_whole() {
     std::fs::write(&place.0, bytes).unwrap();
     assert!(matches!(read_all(&scratch.0), Err(JournalError::Frame { seq: 10, offset, .. }) if offset == place.1));
     refresh_crc(&place.0, place.1).unwrap();
+    let told = read_all(&scratch.0);
+    assert!(
+        matches!(told, Err(JournalError::Frame { seq: 10, offset, damage: Damage::Link, .. }) if offset == place.1)
+    );
+    refresh_links(&place.0).unwrap();
     let (read, _) = read_all(&scratch.0).unwrap();
     assert_eq!(read.iter().zip(&stream(30)).filter(|(a, b)| a != b).count(), 1);
 }

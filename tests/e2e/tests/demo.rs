@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tercel_event::{Bbo, Command, Frame, FrameKind, HEADER_LEN};
-use tercel_journal::{JournalReader, refresh_crc};
+use tercel_journal::{JournalReader, refresh_crc, refresh_links};
 use tercel_test_e2e::{Scratch, judge, root, run, run_json};
 
 /// One run of the demo, shared by the tests of this file; 16 s of the recording hold everything that they look for.
@@ -151,7 +151,12 @@ fn a_changed_price_with_its_checksum_refreshed_is_named_by_seq() {
     frame[at] ^= 1;
     write(place, &frame);
     let difference = replay_fails(&run_dir, &[]);
-    assert!(difference.contains(&format!("seq {}", place.seq)), "changed seq {}, told: {difference}", place.seq);
+    assert!(difference.contains(&format!("seq {}:", place.seq)), "changed seq {}, told: {difference}", place.seq);
+    // With the whole segment made to agree, only the replay can tell; the hash of the inputs does, within its second.
+    refresh_links(&place.segment).unwrap();
+    let difference = replay_fails(&run_dir, &[]);
+    let seq: u64 = difference.split([' ', ':']).nth(1).unwrap().parse().unwrap();
+    assert!(seq >= place.seq && seq < place.seq + 5_000, "changed seq {}, told: {difference}", place.seq);
 }
 
 #[test]
@@ -164,7 +169,14 @@ fn two_commands_swapped_are_named_by_seq() {
     write(&pair[0], &swap(&pair[0], &pair[1]));
     write(&pair[1], &swap(&pair[1], &pair[0]));
     let difference = replay_fails(&run_dir, &[]);
-    assert!(difference.contains(&format!("seq {}", pair[0].seq)), "swapped in seq {}, told: {difference}", pair[0].seq);
+    assert!(
+        difference.contains(&format!("seq {}:", pair[0].seq)),
+        "swapped in seq {}, told: {difference}",
+        pair[0].seq
+    );
+    refresh_links(&pair[0].segment).unwrap();
+    let difference = replay_fails(&run_dir, &[]);
+    assert!(difference.starts_with(&format!("seq {}: Command", pair[0].seq)), "{difference}");
     assert_eq!(pair[0].frame.len(), HEADER_LEN + size_of::<Command>());
 }
 

@@ -136,9 +136,8 @@ fn check(args: &cli::Demo, dir: &Path, strategies: &[(String, String)]) -> Resul
         let found = strategies.iter().find(|(file, _)| file == name);
         found.map(|(_, text)| text.clone()).ok_or_else(|| "no such strategy".to_owned())
     };
-    let config = RunConfig::parse("demo.toml", &text, &find).map_err(|problems| {
-        run::BadInput(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    let config = RunConfig::parse("demo.toml", &text, &find)
+        .map_err(|problems| run::BadInput(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     engine::build_core(&config).map(drop).map_err(run::BadInput)
 }
 

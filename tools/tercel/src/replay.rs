@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tercel_core::Replayer;
 use tercel_event::Frame;
-use tercel_journal::{Recovery, TextStore};
+use tercel_journal::{Damage, JournalError, Recovery, TextStore};
 
 /// What a replay found.
 pub struct Verdict {
@@ -69,7 +69,17 @@ pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, Strin
     let mut recovery = Recovery::open(&dir.join("journal"), log).map_err(|error| chain(&error))?;
     let mut replayer = Replayer::new(core);
     let mut difference = None;
-    while let Some(bytes) = recovery.next_frame().map_err(|error| chain(&error))? {
+    loop {
+        let bytes = match recovery.next_frame() {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => break,
+            // A frame that was changed together with its checksum is a verdict, not a failure to read.
+            Err(error @ JournalError::Frame { seq, damage: Damage::Link, .. }) => {
+                difference = Some(format!("seq {seq}: {error}"));
+                break;
+            }
+            Err(error) => return Err(chain(&error)),
+        };
         let frame = Frame::parse(bytes).map_err(|error| format!("the journal holds what is no frame: {error}"))?;
         if let Err(found) = replayer.replay_frame(frame) {
             difference = Some(found.to_string());

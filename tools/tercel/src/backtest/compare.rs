@@ -133,7 +133,8 @@ pub fn measured(live: &Live, recording: &Recording) -> String {
             report.push(at - exec.ts_exchange.0);
         }
     }
-    let given: BTreeMap<_, i64> = live.commands.iter().map(|given| (given.command.cl_ord_id.to_ascii(), given.at.0)).collect();
+    let given: BTreeMap<_, i64> =
+        live.commands.iter().map(|given| (given.command.cl_ord_id.to_ascii(), given.at.0)).collect();
     let arrival = |arrival: &Arrival| {
         let id: [u8; CL_ORD_ID_LEN] = arrival.request.as_bytes().try_into().ok()?;
         Some(arrival.ts.0 - given.get(&id)?)

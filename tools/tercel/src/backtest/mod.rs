@@ -46,12 +46,16 @@ enum Latency {
 
 fn parse_latency(text: &str) -> Result<Latency, String> {
     let refused = || {
-        format!("--latency {text}: write `constant:FEED_US,ORDER_US,REPORT_US`, such as `constant:100,200,200`, or `journal:DIR`")
+        format!(
+            "--latency {text}: write `constant:FEED_US,ORDER_US,REPORT_US`, such as `constant:100,200,200`, or `journal:DIR`"
+        )
     };
     match text.split_once(':') {
         Some(("journal", dir)) if !dir.is_empty() => Ok(Latency::Journal(run_dir(Path::new(dir)))),
         Some(("constant", spans)) => {
-            let micros = |word: &str| word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused());
+            let micros = |word: &str| {
+                word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused())
+            };
             let spans: Vec<DurationNs> = spans.split(',').map(micros).collect::<Result<_, _>>()?;
             match *spans.as_slice() {
                 [feed, order] => Ok(Latency::Constant(Spans { feed, order, report: order.max(feed) })),
