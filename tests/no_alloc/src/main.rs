@@ -42,6 +42,7 @@ const PLANT_AFTER: u64 = 5_000;
 /// Small, so that the reader's stall fills it within the run.
 const LOG_BYTES: usize = 16 << 20;
 const RING_BYTES: usize = 1 << 22;
+/// For each million frames, begun ones included.
 const LIMIT: Duration = Duration::from_secs(120);
 
 struct Options {
@@ -172,7 +173,8 @@ fn prove(options: &Options) -> Result<Proof, String> {
     // Never joined: its end would be a system call.
     std::thread::Builder::new().name("core".into()).spawn(move || guarded.run()).map_err(failed)?;
 
-    let played = edge.play(options.frames, &cells.seq, &armed_at, LIMIT);
+    let limit = LIMIT * (1 + u32::try_from(options.frames / 1_000_000).unwrap_or(1_000));
+    let played = edge.play(options.frames, &cells.seq, &armed_at, limit);
     stop.raise();
     let left = wait(LIMIT, || left_out.try_pop());
     stop_reader.raise();
