@@ -12,6 +12,7 @@ use crate::bind::{bind, timer_counts};
 use crate::deadlines::{Deadlines, TimerClass, timer_parts};
 use crate::inputs::SignalValue;
 use crate::market::FeedState;
+use crate::problem;
 use crate::report::Counters;
 use crate::runner::Runner;
 use crate::session::Session;
@@ -72,12 +73,7 @@ impl Core {
     pub fn new(config: CoreConfig, mut strategies: Vec<Box<dyn Strategy>>) -> Result<Self, Vec<Problem>> {
         let mut problems = config.validate();
         if strategies.len() != config.strategies.len() {
-            problems.push(Problem {
-                key: "strategies".into(),
-                seen: format!("{} strategies for {} entries", strategies.len(), config.strategies.len()),
-                allowed: "one entry per strategy".into(),
-                help: "configure every strategy once".into(),
-            });
+            problems.push(problem::count(strategies.len(), config.strategies.len()));
         }
         let bounds: Vec<_> = strategies
             .iter_mut()
@@ -89,23 +85,13 @@ impl Core {
             match sessions.iter().find(|(src, _)| *src == own.gateway) {
                 None => sessions.push((own.gateway, own.account)),
                 Some((_, account)) if *account == own.account => {}
-                Some((_, account)) => problems.push(Problem {
-                    key: format!("strategies.{}.account", own.name),
-                    seen: format!("account {} on gateway {}", own.account.0, own.gateway.0),
-                    allowed: format!("account {}", account.0),
-                    help: "one order session trades for one account".into(),
-                }),
+                Some((_, account)) => problems.push(problem::account(own, *account)),
             }
         }
         let manifests: Vec<_> = strategies.iter().map(|s| s.manifest().clone()).collect();
         let counts = timer_counts(&config, &manifests, sessions.len());
         if counts.is_none() {
-            problems.push(Problem {
-                key: "strategies".into(),
-                seen: "more timers than one frame carries".into(),
-                allowed: format!("{}", crate::TIMERS_MAX),
-                help: "split the run into shards".into(),
-            });
+            problems.push(problem::timers());
         }
         let order_config = OrderConfig {
             capacity: config.orders_max,

@@ -43,7 +43,15 @@ fn text() -> String {
             one_line(body.doc)
         );
         for field in body.fields {
-            let _ = writeln!(out, "| {} | {} | `{}` | {} | {} |", field.offset, field.len, field.name, field.ty, one_line(field.doc));
+            let _ = writeln!(
+                out,
+                "| {} | {} | `{}` | {} | {} |",
+                field.offset,
+                field.len,
+                field.name,
+                field.ty,
+                one_line(field.doc)
+            );
         }
     }
     out.push_str("\n## Codes\n");

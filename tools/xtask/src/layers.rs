@@ -13,7 +13,11 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ("engine/journal", &["types", "ring", "event"], BRACES),
     ("engine/net", &["types", "ring", "event"], BRACES),
     ("engine/exec", &["types", "event", "book", "risk", "order"], "engine/core calls engine/exec, not the other way"),
-    ("engine/core", &["types", "event", "book", "risk", "order", "exec"], "engine/runtime wires the core to rings, files and sockets"),
+    (
+        "engine/core",
+        &["types", "event", "book", "risk", "order", "exec"],
+        "engine/runtime wires the core to rings, files and sockets",
+    ),
     ("engine/sim", STRANGER, "the simulator shares no accounting with the engine, so that it can judge it"),
     (
         "engine/runtime",
@@ -23,7 +27,11 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ("gateways/fix", GATEWAY, GATEWAYS),
     ("gateways/binance", GATEWAY, GATEWAYS),
     ("dsl/graph", STRANGER, "a strategy meets the engine only as an event::Strategy, wired up in tools"),
-    ("dsl/lang", &["types", "event", "graph"], "a strategy meets the engine only as an event::Strategy, wired up in tools"),
+    (
+        "dsl/lang",
+        &["types", "event", "graph"],
+        "a strategy meets the engine only as an event::Strategy, wired up in tools",
+    ),
     ("dsl/jit", &["types", "event", "graph"], "the backend sees the typed graph, never the text"),
     (
         "tools/venue",
@@ -34,8 +42,10 @@ const RULES: &[(&str, &[&str], &str)] = &[
 
 const STRANGER: &[&str] = &["types", "event"];
 const GATEWAY: &[&str] = &["types", "ring", "event", "journal", "net"];
-const BRACES: &str = "these crates are strangers to each other: let engine/exec or engine/core pass values between them";
-const GATEWAYS: &str = "gateways never import each other, the dsl or the core: what two of them need goes to engine/net";
+const BRACES: &str =
+    "these crates are strangers to each other: let engine/exec or engine/core pass values between them";
+const GATEWAYS: &str =
+    "gateways never import each other, the dsl or the core: what two of them need goes to engine/net";
 
 pub fn check(root: &Path) -> Outcome {
     let mut problems = Vec::new();
@@ -63,7 +73,9 @@ fn check_manifest(place: &str, text: &str) -> Vec<String> {
         return Vec::new();
     }
     let Some((_, allowed, right_way)) = RULES.iter().find(|(name, ..)| *name == place) else {
-        return vec![format!("layers: `{place}` is not in the import rule; add its row to tools/xtask/src/layers.rs and docs/architecture.md")];
+        return vec![format!(
+            "layers: `{place}` is not in the import rule; add its row to tools/xtask/src/layers.rs and docs/architecture.md"
+        )];
     };
     let manifest: toml::Table = match text.parse() {
         Ok(table) => table,
@@ -77,7 +89,9 @@ fn check_manifest(place: &str, text: &str) -> Vec<String> {
                 && !allowed.contains(&ours)
             {
                 let may = if allowed.is_empty() { "nothing of ours".to_owned() } else { allowed.join(", ") };
-                problems.push(format!("layers: {place} -> {ours} is a wrong arrow; {place} may import {may}. Right way: {right_way}"));
+                problems.push(format!(
+                    "layers: {place} -> {ours} is a wrong arrow; {place} may import {may}. Right way: {right_way}"
+                ));
             }
         }
     }

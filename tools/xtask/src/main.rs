@@ -58,7 +58,10 @@ fn check(root: &Path) -> Outcome {
     let mut part = |name: &str, outcome: Outcome| {
         match &outcome {
             Ok(()) => println!("check {name}: ok"),
-            Err(found) => println!("check {name}: {} problem(s)", found.len()),
+            Err(found) => {
+                println!("check {name}: {} problem(s)", found.len());
+                found.iter().for_each(|problem| println!("  {problem}"));
+            }
         }
         problems.extend(outcome.err().unwrap_or_default());
     };

@@ -29,7 +29,9 @@ pub fn test(root: &Path, rest: &[String]) -> Outcome {
     tests.env("TERCEL_PYTHON", &python).env("TERCEL_BIN", root.join("target/release/tercel"));
     status(&mut tests, "cargo test --release --workspace")?;
     status(
-        Command::new(&cargo).args(["test", "--release", "--package", "tercel-ring", "--features", "loom", "--test", "loom"]).current_dir(root),
+        Command::new(&cargo)
+            .args(["test", "--release", "--package", "tercel-ring", "--features", "loom", "--test", "loom"])
+            .current_dir(root),
         "cargo test --package tercel-ring --features loom",
     )?;
     let sidecar = root.join("tools/sidecar");
@@ -65,7 +67,8 @@ fn python(root: &Path) -> Result<PathBuf, Vec<String>> {
     let python = venv.join("bin/python3");
     let requirements = root.join("tests/e2e/requirements.txt");
     let stamp = venv.join("requirements.stamp");
-    let wanted = std::fs::read_to_string(&requirements).map_err(|e| vec![format!("{}: {e}", requirements.display())])?;
+    let wanted =
+        std::fs::read_to_string(&requirements).map_err(|e| vec![format!("{}: {e}", requirements.display())])?;
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) && python.exists() {
         return Ok(python);
     }
@@ -74,7 +77,9 @@ fn python(root: &Path) -> Result<PathBuf, Vec<String>> {
         "python3 -m venv target/venv (on Debian: apt-get install python3-venv)",
     )?;
     status(
-        Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements),
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&requirements),
         "pip install -r tests/e2e/requirements.txt",
     )?;
     std::fs::write(&stamp, wanted).map_err(|e| vec![format!("{}: {e}", stamp.display())])?;
