@@ -19,7 +19,7 @@ pub struct SignalSlotConfig {
 impl SignalSlotConfig {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if !(self.lo < self.hi) {
+        if self.lo.partial_cmp(&self.hi) != Some(std::cmp::Ordering::Less) {
             problems.push(Problem {
                 key: "signal.lo".into(),
                 seen: format!("{} .. {}", self.lo, self.hi),

@@ -12,6 +12,8 @@ mod demo;
 mod engine;
 mod kill;
 mod operator;
+#[cfg(test)]
+mod reference;
 mod replay;
 mod report;
 mod run;
