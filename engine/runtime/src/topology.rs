@@ -67,7 +67,7 @@ impl TopologyConfig {
     /// Fills in what is not configured. With a processor for each spinning thread and one to spare the hot threads spin and
     /// are pinned; otherwise they park, because a spinning thread would only keep the others from running.
     pub fn resolve(&self, cpus: usize) -> Topology {
-        let park = WaitStrategy::Park { spins: 64, max: Duration::from_micros(200) };
+        let park = WaitStrategy::Park { spins: 64, max: Duration::from_micros(50) };
         let roomy = cpus > SPINNERS;
         let wait = self.wait.unwrap_or(if roomy { WaitStrategy::Spin } else { park });
         let spin = wait == WaitStrategy::Spin;
