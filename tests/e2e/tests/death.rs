@@ -12,6 +12,8 @@ enum Death {
     At(&'static str),
     /// From outside, this long after the start.
     After(Duration),
+    /// Stopped first, until the venue has told what then dies unread in the socket.
+    Deaf,
 }
 
 /// Deaths one after the other without an orderly end in between; the last one is what the trial is about, those before it
@@ -81,7 +83,7 @@ fn soak() -> Vec<Trial> {
         named(&["after_send:10"]),
         named(&["after_send:24"]),
         named(&["before_send:3", "resend:1"]),
-        named(&["before_send:6", "resend:1"]),
+        vec![Death::Deaf, Death::At("resend:1")],
         named(&["after_send:8", "before_send:5", "resend:1"]),
         named(&["after_send:5", "startup:1"]),
         named(&["after_send:7", "startup:2"]),
@@ -115,6 +117,16 @@ fn attempt(site: &mut Site, trial: &[Death], leave: bool) -> Result<String, Stri
                 engine.process.signal(libc::SIGKILL);
                 engine.dies(PATIENCE)?;
             }
+            Death::Deaf => {
+                let mut engine = site.engine(&[]);
+                let before = site.line_count();
+                site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(before) >= 3);
+                engine.process.signal(libc::SIGSTOP);
+                let before = site.line_count();
+                site.wait_for(&mut engine, Duration::from_secs(8), |site| site.line_count() > before);
+                engine.process.signal(libc::SIGKILL);
+                engine.dies(PATIENCE)?;
+            }
         }
     }
     let before = site.line_count();
@@ -126,6 +138,7 @@ fn attempt(site: &mut Site, trial: &[Death], leave: bool) -> Result<String, Stri
     let report = end(&mut engine)?;
     reconciled_first(&site.order_lines()[before..])?;
     let account = site.judge(&report)?;
+    judge_sees_planted(site, &report)?;
     let count = |value: &Value| value.as_object().map_or(0, |map| map.len());
     Ok(format!(
         "{} orders, {} fills, position {}, open {}{}",
@@ -144,6 +157,33 @@ fn end(engine: &mut Engine) -> Result<Value, String> {
         return Err(format!("the restart did not say what it found: {said}"));
     }
     Ok(report)
+}
+
+/// The judge is no rubber stamp: it names each figure that is changed by the least.
+fn judge_sees_planted(site: &Site, report: &Value) -> Result<(), String> {
+    let ledger = "/book_of_orders/ledger/0";
+    let mut planted = vec![
+        ("/position/BTCUSDT".to_owned(), "position"),
+        ("/accounts/0/pnl/fees".to_owned(), "fees"),
+        ("/fills".to_owned(), "fills"),
+        (format!("{ledger}/reserved_buys"), "reserved buys"),
+        (format!("{ledger}/reserved_sells"), "reserved sells"),
+    ];
+    let filled = report["book_of_orders"]["orders"].as_object().and_then(|orders| orders.keys().next());
+    planted.extend(filled.map(|id| (format!("/book_of_orders/orders/{id}/cum_qty"), "order ")));
+    for (place, word) in planted {
+        let mut changed = report.clone();
+        let value = changed.pointer_mut(&place).ok_or_else(|| format!("the report has no {place}"))?;
+        *value = Value::String(format!("{}1", value.to_string().trim_matches('"')));
+        if word == "position" {
+            changed["book_of_orders"]["ledger"][0]["position"] = changed["position"]["BTCUSDT"].clone();
+        }
+        match site.judge(&changed) {
+            Err(error) if error.contains(word) => {}
+            other => return Err(format!("a planted change of {place} was not named: {other:?}")),
+        }
+    }
+    Ok(())
 }
 
 /// The start gate: the first new order of a life comes after the question what is open.

@@ -35,19 +35,25 @@ fn trade(site: &Site, engine: &mut Engine) {
     assert!(traded, "the engine does not trade: {}", engine.process.errors());
 }
 
-/// Pulls the trigger; then every order is cancelled, and nothing new comes for a while. Returns how long the cancels took.
-fn kill(site: &Site, engine: &mut Engine, trigger: Trigger) -> Duration {
-    let pulled = Instant::now();
+fn wall_ns() -> i64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// Pulls the trigger; then every order is cancelled, and nothing new comes for a while. Returns when the venue took in the
+/// last cancel, as wall time.
+fn kill(site: &Site, engine: &mut Engine, trigger: Trigger) -> i64 {
+    let (from, pulled) = (site.line_count(), wall_ns());
     trigger.pull(site, engine);
     let flat = site.wait_for(engine, Duration::from_secs(10), |site| open_orders(site) == 0);
-    let took = pulled.elapsed();
     assert!(flat, "{trigger:?}: {} orders are open 10 s after it: {}", open_orders(site), engine.process.errors());
     let after = site.line_count();
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(1));
     assert_eq!(site.new_orders_since(after), 0, "{trigger:?}: new orders came after it");
     assert_eq!(open_orders(site), 0, "{trigger:?}");
-    eprintln!("{trigger:?}: no order open {} ms after it", took.as_millis());
-    took
+    let cancels = site.order_lines().split_off(from).into_iter().filter(|line| line["msg_type"] == "F");
+    let last = cancels.filter_map(|line| line["wall"].as_i64()).next_back().unwrap_or(pulled);
+    eprintln!("{trigger:?}: the last cancel {:.1} ms after it", (last - pulled) as f64 / 1e6);
+    last
 }
 
 fn clear(site: &Site) {
@@ -93,29 +99,49 @@ fn a_raised_word_outlives_the_engine() {
     site.judge(&report).expect("the engine's account is the venue's");
 }
 
-/// The core hangs, so that only the gateway's own table is left to cancel by. The watchdog would pull a trigger itself after
-/// 2 s; the last case waits for it.
-#[test]
-fn the_kill_switch_works_with_the_core_wedged() {
-    for trigger in [Some(Trigger::Command), Some(Trigger::File), Some(Trigger::Signal), None] {
-        let mut site = Site::new(&format!("wedge-{trigger:?}"), &[]);
-        let mut engine = site.engine(&["--wedge-after", "5"]);
-        trade(&site, &mut engine);
-        let deadline = Instant::now() + PATIENCE;
-        while !engine.process.errors().contains("the core hangs") {
-            assert!(Instant::now() < deadline, "the core does not hang: {}", engine.process.errors());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        match trigger {
-            Some(trigger) => drop(kill(&site, &mut engine, trigger)),
-            None => {
-                let flat = site.wait_for(&mut engine, PATIENCE, |site| open_orders(site) == 0);
-                assert!(flat, "the watchdog did not cancel: {}", engine.process.errors());
-                assert!(engine.process.errors().contains("watchdog"), "{}", engine.process.errors());
-            }
-        }
-        let report = engine.end(PATIENCE).expect("an end even so");
-        assert_eq!(report["wedged"], true, "the report says that the core hung");
-        site.judge(&report).expect("the engine's account is the venue's");
+/// How long a core may hang before the watchdog raises the word by itself.
+const WATCHDOG_NS: i64 = 2_000_000_000;
+
+/// An engine whose core hangs while orders are open; with it, when the hanging was seen.
+fn hanging(name: &str) -> (Site, Engine, i64) {
+    let mut site = Site::new(name, &[]);
+    let mut engine = site.engine(&["--wedge-after", "4"]);
+    trade(&site, &mut engine);
+    let deadline = Instant::now() + PATIENCE;
+    while !engine.process.errors().contains("the core hangs") {
+        assert!(Instant::now() < deadline, "the core does not hang: {}", engine.process.errors());
+        std::thread::sleep(Duration::from_millis(5));
     }
+    (site, engine, wall_ns())
+}
+
+/// The end of an engine whose core hangs still has a report, and it is right.
+fn end_of_hanging(site: &Site, mut engine: Engine) {
+    let report = engine.end(PATIENCE).expect("an end even so");
+    assert_eq!(report["wedged"], true, "the report says that the core hung");
+    site.judge(&report).expect("the engine's account is the venue's");
+}
+
+/// The core hangs, so that only the gateway's own table is left to cancel by.
+#[test]
+fn each_trigger_works_with_the_core_wedged() {
+    for trigger in [Trigger::Command, Trigger::File, Trigger::Signal] {
+        // On a host that is very busy the watchdog can come first; that shows nothing about the trigger.
+        let alone = (1..=3).any(|attempt| {
+            let (site, mut engine, hung) = hanging(&format!("wedge-{trigger:?}-{attempt}"));
+            let alone = kill(&site, &mut engine, trigger) < hung + WATCHDOG_NS;
+            end_of_hanging(&site, engine);
+            alone
+        });
+        assert!(alone, "{trigger:?}: the watchdog was faster three times");
+    }
+}
+
+#[test]
+fn the_watchdog_cancels_when_nobody_else_does() {
+    let (site, mut engine, _) = hanging("wedge-watchdog");
+    let flat = site.wait_for(&mut engine, PATIENCE, |site| open_orders(site) == 0);
+    assert!(flat, "the watchdog did not cancel: {}", engine.process.errors());
+    assert!(engine.process.errors().contains("watchdog: the core thread"), "{}", engine.process.errors());
+    end_of_hanging(&site, engine);
 }

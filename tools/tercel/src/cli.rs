@@ -171,7 +171,7 @@ pub struct Replay {
 pub struct Kill {
     /// Directory of the run.
     pub dir: PathBuf,
-    /// Take the word back: orders may leave again.
+    /// Take the word back: the gateways send orders again. The core trades again after `tercel ctl DIR mode active`.
     #[arg(long)]
     pub clear: bool,
     #[arg(long)]

@@ -25,6 +25,9 @@ pub fn main(args: &cli::Kill) -> Result<bool, String> {
         println!("{}", json!({"kill_word": state, "dir": args.dir.display().to_string()}));
     } else {
         println!("kill word {state} in {}", args.dir.display());
+        if args.clear {
+            println!("the core trades again after `tercel ctl {} mode active`", args.dir.display());
+        }
     }
     Ok(true)
 }
