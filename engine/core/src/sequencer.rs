@@ -71,6 +71,9 @@ impl<S: LogSink> Sequencer<S> {
     }
 
     /// Sequences one input at `now`, after every deadline due by then. Appends to `commands`.
+    ///
+    /// `EpochStart` alone goes before them: what fell due while no process ran must find the sessions closed, or a timer
+    /// would trade on the gates and books of the process that died.
     pub fn feed(&mut self, frame: &[u8], now: TimeNs, commands: &mut CommandBatch) -> Result<(), FeedError> {
         let frame = match Frame::parse(frame) {
             // Timers are the sequencer's own.
@@ -79,7 +82,7 @@ impl<S: LogSink> Sequencer<S> {
             Err(error) => return Err(self.refuse(error)),
         };
         let now = now.max(self.ts_last);
-        if self.parts_of != Some(frame.header.src) {
+        if self.parts_of != Some(frame.header.src) && frame.header.kind != FrameKind::EpochStart as u16 {
             self.fire(now, commands)?;
         }
         let len = frame.header.len as usize;

@@ -346,3 +346,39 @@ fn an_id_that_a_report_has_used_up_is_skipped() {
     assert!(s.wait(5_000).len() < 10, "questions about unknown orders come to an end");
     s.end();
 }
+
+/// A process dies with the session up; timers of its strategies fall due while nothing runs. The next process must close the
+/// sessions before it lets them act.
+#[test]
+fn a_new_epoch_goes_before_what_fell_due_while_nothing_ran() {
+    let mut s = Script::started(|| core(config(1), vec![Taker::aggressive()]));
+    let taken = s.param(0, 0.002);
+    s.canceled(&taken[0], 0);
+    assert!(s.core().next_deadline().is_some(), "it is tried again at a timer");
+    let orders = s.core().counters().orders;
+    s.now += 5_000 * MS;
+    // The book that the dead process knew is what the timer would trade on.
+    let mut commands = s.epoch(2);
+    commands.extend(s.wait(200));
+    assert!(commands.is_empty(), "{commands:?}");
+    assert_eq!(s.core().counters().orders, orders);
+    s.end();
+}
+
+#[test]
+fn a_target_that_needs_no_position_waits_for_the_gate_too() {
+    let mut s = Script::new(taker);
+    s.epoch(1);
+    s.connect_feed();
+    s.book(BID, ASK);
+    s.session(SessionEvent::LoggedOn);
+    s.param(0, 0.010);
+    let asked = s.wait(1_000);
+    s.bbo(BID + 1, ASK + 1);
+    assert_eq!(s.core().counters().orders, 0);
+    assert!(s.core().report().rejects.is_empty(), "held back before risk has to refuse it");
+    assert!(s.notes().contains(&(Reason::NotReconciled, 0, 0)));
+    let opened = s.mass_status_end(&asked[0]);
+    assert_eq!(kinds(&opened), [(New, BUY, ASK + 1, 10)]);
+    s.end();
+}
