@@ -102,6 +102,7 @@ impl Desk {
         let total = parse_u32(texts.tot_num_reports);
         if !texts.mass_request.is_empty() && total == Some(0) {
             // Nothing is open. The rest of the report stands for no order.
+            io.crash_point("reconcile");
             self.end_mass_answer(texts.mass_request, 0, now, io);
             return Verdict::Done;
         }
@@ -111,6 +112,9 @@ impl Desk {
             Err((ref_tag, reason)) => return self.malformed(ref_tag, reason),
         };
         let slot = self.track(&report);
+        if !texts.mass_request.is_empty() {
+            io.crash_point("reconcile");
+        }
         self.push(&report, io);
         if let Some(slot) = slot {
             self.kill_order(slot, link, now, io);
