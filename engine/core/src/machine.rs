@@ -20,7 +20,8 @@ use crate::trade::Mark;
 use crate::{CoreConfig, Outbox};
 use tercel_book::{Book, BookConfig};
 use tercel_event::{
-    Chain, Command, CommandKind, EpochStart, Frame, FrameKind, Note, Reason, StateDigest, StateHash, Strategy, Timer,
+    COMMAND_LEN, Chain, Command, CommandKind, EpochStart, Frame, FrameKind, Note, Reason, StateDigest, StateHash,
+    Strategy, Timer, hash_words,
 };
 use tercel_exec::{Plan, WantBuf, Working};
 use tercel_order::{OrderConfig, Orders};
@@ -400,7 +401,8 @@ impl Core {
     #[inline]
     pub(crate) fn emit(&mut self, command: &mut Command, out: &mut Outbox) {
         out.push_command(command);
-        self.chain.bytes(bytemuck::bytes_of(command));
+        let words: [u64; COMMAND_LEN / 8] = bytemuck::cast(*command);
+        self.chain.0 = hash_words(self.chain.0.rotate_left(5), words);
         self.counters.commands += 1;
     }
 
