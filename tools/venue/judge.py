@@ -6,8 +6,9 @@ Output   one JSON object: orders, position, fees, fills, and what is wrong. Exit
 Checks   line numbers and execution ids without holes; the life of every order; position and fees recomputed from fills; every
          answer on the wire says what the order lines say; no ClOrdID in two requests; with --recording, no fill better or
          larger than the record allows; with --against FILE, the same as another account of the run (JSON with any of
-         position, fees, fills, orders: {ClOrdID: cum_qty}, reservations: {symbol: {buys, sells}}). With --heard the other
-         account answers only for what left on the wire: what happened while the session was down it cannot know yet.
+         position, fees, fills, orders: {ClOrdID: cum_qty}, open: [ClOrdID], reservations: {symbol: {buys, sells}}). With
+         --heard the other account answers only for what left on the wire: what happened while the session was down it
+         cannot know yet.
 """
 import argparse
 import gzip
@@ -60,6 +61,8 @@ class Orders:
             return self.fail(line, "an order that was never acknowledged")
         if kind not in "08" and not order["open"]:
             self.fail(line, "an event of an order that is done")
+        if kind in "05":
+            order["id"] = line.get("cl_ord_id")
         if line.get("cl_ord_id") not in order["ids"]:
             order["ids"].append(line.get("cl_ord_id"))
         order["qty"], order["px"] = number("order_qty"), line.get("px")
@@ -239,6 +242,9 @@ def compare(path, orders):
     cums = {cl_ord_id: order["cum"] for order in orders.orders.values() for cl_ord_id in order["ids"]}
     wrong, other = [], json.loads(Path(path).read_text(encoding="utf-8"))
     leaves = open_leaves(orders)
+    live = {order["id"] for order in orders.orders.values() if order["open"]}
+    for cl_ord_id in live.symmetric_difference(other.get("open", live)):
+        wrong.append(f"open order {cl_ord_id}: {'only the venue' if cl_ord_id in live else 'only ' + str(path)} has it")
     for symbol, sides in other.get("reservations", {}).items():
         for side, held in sides.items():
             if Decimal(str(held)) != leaves[symbol][side]:

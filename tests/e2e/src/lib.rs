@@ -5,7 +5,7 @@
 
 mod site;
 
-pub use site::{Engine, STRATEGIES, Site, account_of, config_text};
+pub use site::{Engine, STRATEGIES, Site, account_of, config_text, is_done};
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader};

@@ -98,6 +98,11 @@ pub fn config_text(run_dir: &Path, http: u64, fix: u64) -> String {
     STRATEGIES.iter().fold(head.to_owned(), |text, file| text + &strategy.replace("@FILE@", &json!(file).to_string()))
 }
 
+/// A state after which the venue can do nothing more with an order.
+pub fn is_done(state: &Value) -> bool {
+    state.as_str().is_some_and(|state| ["Filled", "Canceled", "Rejected", "Expired"].contains(&state))
+}
+
 /// What a report says about money and orders, in the words of the judge.
 pub fn account_of(report: &Value) -> Value {
     let text = |value: &Value| value.as_str().unwrap_or("0").to_owned();
@@ -108,12 +113,20 @@ pub fn account_of(report: &Value) -> Value {
         .iter()
         .map(|(id, order)| (id.clone(), order["cum_qty"].clone()))
         .collect();
+    let open: Vec<&String> = report["book_of_orders"]["orders"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, order)| !is_done(&order["state"]))
+        .map(|(id, _)| id)
+        .collect();
     assert_eq!(text(&ledger["position"]), text(&report["position"]["BTCUSDT"]), "ledger and account disagree");
     json!({
         "position": text(&ledger["position"]),
         "fees": report["accounts"][0]["pnl"]["fees"],
         "fills": report["fills"],
         "orders": orders,
+        "open": open,
         "reservations": { "BTCUSDT": { "buys": ledger["reserved_buys"], "sells": ledger["reserved_sells"] } },
     })
 }

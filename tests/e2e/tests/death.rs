@@ -1,10 +1,11 @@
 //! The engine is killed with SIGKILL, started again and compared with what the venue wrote down. The judge is Python that
 //! imports nothing of ours: orders, cumulative quantities, position, fees and reservations must equal the venue's log.
 //!
-//! Five deaths run always. `TERCEL_SOAK=1` runs 20 at named points and 30 at random times and prints how many passed.
+//! Five deaths run always. `TERCEL_SOAK=1` runs 20 at named points, 30 at random times and 4 in the
+//! middle of an orderly end, and prints how many passed.
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use tercel_test_e2e::{Engine, Site};
+use tercel_test_e2e::{Engine, Site, is_done};
 
 #[derive(Clone, Copy, Debug)]
 enum Death {
@@ -14,6 +15,8 @@ enum Death {
     After(Duration),
     /// Stopped first, until the venue has told what then dies unread in the socket.
     Deaf,
+    /// In the middle of an orderly end, this long after SIGINT.
+    Ending(Duration),
 }
 
 /// Deaths one after the other without an orderly end in between; the last one is what the trial is about, those before it
@@ -92,6 +95,7 @@ fn soak() -> Vec<Trial> {
         named(&["before_send:9", "reconcile:1", "reconcile:2"]),
     ];
     trials.extend(random(30).map(|after| vec![Death::After(after)]));
+    trials.extend([0, 20, 60, 90].map(|ms| vec![Death::Ending(Duration::from_millis(ms))]));
     trials
 }
 
@@ -113,6 +117,15 @@ fn attempt(site: &mut Site, trial: &[Death], leave: bool) -> Result<String, Stri
             Death::At(point) => site.engine(&["--crash-at", point]).dies(PATIENCE)?,
             Death::After(time) => {
                 let mut engine = site.engine(&[]);
+                std::thread::sleep(*time);
+                engine.process.signal(libc::SIGKILL);
+                engine.dies(PATIENCE)?;
+            }
+            Death::Ending(time) => {
+                let mut engine = site.engine(&[]);
+                let before = site.line_count();
+                site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(before) >= 3);
+                engine.process.signal(libc::SIGINT);
                 std::thread::sleep(*time);
                 engine.process.signal(libc::SIGKILL);
                 engine.dies(PATIENCE)?;
@@ -169,12 +182,16 @@ fn judge_sees_planted(site: &Site, report: &Value) -> Result<(), String> {
         (format!("{ledger}/reserved_buys"), "reserved buys"),
         (format!("{ledger}/reserved_sells"), "reserved sells"),
     ];
-    let filled = report["book_of_orders"]["orders"].as_object().and_then(|orders| orders.keys().next());
-    planted.extend(filled.map(|id| (format!("/book_of_orders/orders/{id}/cum_qty"), "order ")));
+    let listed = report["book_of_orders"]["orders"].as_object().and_then(|orders| orders.keys().next());
+    planted.extend(listed.map(|id| (format!("/book_of_orders/orders/{id}/cum_qty"), "order ")));
+    planted.extend(listed.map(|id| (format!("/book_of_orders/orders/{id}/state"), "open order")));
     for (place, word) in planted {
         let mut changed = report.clone();
         let value = changed.pointer_mut(&place).ok_or_else(|| format!("the report has no {place}"))?;
-        *value = Value::String(format!("{}1", value.to_string().trim_matches('"')));
+        *value = Value::String(match word {
+            "open order" => if is_done(value) { "New" } else { "Canceled" }.to_owned(),
+            _ => format!("{}1", value.to_string().trim_matches('"')),
+        });
         if word == "position" {
             changed["book_of_orders"]["ledger"][0]["position"] = changed["position"]["BTCUSDT"].clone();
         }
