@@ -84,6 +84,8 @@ impl GatewayIo for OrderIo {
 #[derive(Default)]
 pub struct FeedEdge {
     pub full: bool,
+    /// Messages that found the ring full.
+    pub refused: u64,
     pub frames: Vec<Vec<u8>>,
     pub wanted: Vec<InstrumentId>,
 }
@@ -91,6 +93,7 @@ pub struct FeedEdge {
 impl FeedIo for FeedEdge {
     fn push(&mut self, frames: &[u8]) -> Result<(), RingFull> {
         if self.full {
+            self.refused += 1;
             return Err(RingFull);
         }
         self.frames.extend(frames_of(frames).map(<[u8]>::to_vec));
@@ -281,9 +284,7 @@ impl Engine {
         let sockets = self.sockets.iter().filter_map(|socket| match *socket {
             Socket::Waiting { at, .. } => Some(at),
             Socket::Opening { .. } => None,
-            Socket::Open { heard_at, pinged, .. } => {
-                Some(heard_at + if pinged { silence_ns } else { silence_ns / 2 })
-            }
+            Socket::Open { heard_at, pinged, .. } => Some(heard_at + if pinged { silence_ns } else { silence_ns / 2 }),
         });
         let due = [command, timer, arrived].into_iter().flatten().chain(sockets).min()?;
         Some(due.max(self.feed_from))

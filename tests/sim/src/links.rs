@@ -42,6 +42,8 @@ pub struct Pipe {
     pub to_engine: Way,
     pub venue_open: bool,
     pub engine_open: bool,
+    /// The engine's side is closed for good.
+    pub engine_closed: bool,
     /// The engine's kernel knows that the connection is gone before its reader does.
     pub write_fails: bool,
 }

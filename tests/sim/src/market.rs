@@ -23,6 +23,12 @@ struct Market {
     text: String,
 }
 
+/// The demo's slice of real data.
+pub fn recorded() -> Arc<Recording> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/venue/data/btcusdt_usdm_20240808.jsonts.gz");
+    Arc::new(Recording::open(Path::new(path)).unwrap_or_else(|error| panic!("{error}")))
+}
+
 /// A recording that lasts `span_ns`.
 pub fn recording(seed: u64, span_ns: i64, mean_us: i64) -> Arc<Recording> {
     let mut rng = Rng::stream(seed, 2);

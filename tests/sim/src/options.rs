@@ -36,6 +36,8 @@ pub struct Options {
     pub cancel_on_disconnect: bool,
     /// Mean time between two market events, microseconds.
     pub market_us: i64,
+    /// Play the recording of the demo instead of a market made from the seed.
+    pub recorded: bool,
     /// Wait before connecting again: the first and the longest.
     pub back_off: (DurationNs, DurationNs),
     /// Planted, to show that the checkers can fail.
@@ -51,25 +53,53 @@ pub enum Fault {
     /// at different times, and until then writes may fail or vanish.
     CutOrders,
     /// The order connection goes silent in the named directions and nobody is told; heartbeats find out.
-    SilenceOrders { to_venue: bool, to_engine: bool },
+    SilenceOrders {
+        to_venue: bool,
+        to_engine: bool,
+    },
     /// What is sent in this span takes this much longer.
-    SlowOrders { by: DurationNs, lasts: DurationNs },
+    SlowOrders {
+        by: DurationNs,
+        lasts: DurationNs,
+    },
     /// Nobody listens on the order port.
-    RefuseOrders { lasts: DurationNs },
+    RefuseOrders {
+        lasts: DurationNs,
+    },
     /// A market data connection breaks, or goes silent without a word.
-    CutData { socket: usize },
-    SilenceData { socket: usize },
-    RefuseData { lasts: DurationNs },
+    CutData {
+        socket: usize,
+    },
+    SilenceData {
+        socket: usize,
+    },
+    RefuseData {
+        lasts: DurationNs,
+    },
     /// The ring from the feed gateway to the core is full.
-    FullRing { lasts: DurationNs },
+    FullRing {
+        lasts: DurationNs,
+    },
     /// A thread does not run.
-    StallCore { lasts: DurationNs },
-    StallOrders { lasts: DurationNs },
-    StallFeed { lasts: DurationNs },
+    StallCore {
+        lasts: DurationNs,
+    },
+    StallOrders {
+        lasts: DurationNs,
+    },
+    StallFeed {
+        lasts: DurationNs,
+    },
     /// `kill -9`, now or when the point is passed for the `count`-th time from now on.
-    Crash { point: Option<&'static str>, count: u64, down: DurationNs },
+    Crash {
+        point: Option<&'static str>,
+        count: u64,
+        down: DurationNs,
+    },
     /// The operator halts all trading, and lets it go on.
-    Halt { lasts: DurationNs },
+    Halt {
+        lasts: DurationNs,
+    },
     /// The operator moves the quoter's offset.
     Param,
     /// The model's value goes absent.
@@ -119,6 +149,7 @@ impl Options {
             snapshot_us: (500, 20_000),
             cancel_on_disconnect: false,
             market_us: 12_000,
+            recorded: false,
             back_off: (DurationNs::from_millis(100), DurationNs::from_secs(1)),
             defect: None,
             trace: false,

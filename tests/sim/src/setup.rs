@@ -21,8 +21,7 @@ pub const ACCOUNT: AccountId = AccountId(0);
 /// Wall and engine time of the start of every run.
 pub const START: TimeNs = TimeNs(1_800_000_000_000_000_000);
 /// Paths of the two sockets, as the feed's shell asks for them.
-pub const PATHS: [&str; 2] =
-    ["/stream?streams=btcusdt@depth@0ms", "/stream?streams=btcusdt@bookTicker/btcusdt@trade"];
+pub const PATHS: [&str; 2] = ["/stream?streams=btcusdt@depth@0ms", "/stream?streams=btcusdt@bookTicker/btcusdt@trade"];
 
 /// A core that has seen nothing yet.
 pub fn core() -> Core {
@@ -39,7 +38,7 @@ pub fn core() -> Core {
         max_net_value: Money::from_whole(10_000_000),
         max_loss_day: Money::from_whole(1_000_000),
         max_drawdown: Money::from_whole(1_000_000),
-        rates: RateLimits { orders: [1_000; 3], cancels: [1_000; 3], halt_after: 0 },
+        rates: RateLimits { orders: [10_000; 3], cancels: [10_000; 3], halt_after: 0 },
     };
     let per_strategy = StrategyLimits {
         accounts: vec![ACCOUNT],
@@ -68,7 +67,7 @@ pub fn core() -> Core {
                 reference_max_age: DurationNs::from_secs(5),
             }],
         },
-        book: BookConfig { window: 4_096, capacity: 1_024, known_min: 1, ..BookConfig::default() },
+        book: BookConfig { window: 1 << 13, known_min: 1, ..BookConfig::default() },
         orders_max: 256,
         exec_ids_max: 1 << 14,
         outcome_timeout: DurationNs::from_secs(1),
@@ -77,7 +76,8 @@ pub fn core() -> Core {
         hash_every_frames: 16,
         resync_retry: DurationNs::from_millis(500),
     };
-    let problems = |list: Vec<tercel_types::Problem>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let problems =
+        |list: Vec<tercel_types::Problem>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     Core::new(config, strategies::all()).unwrap_or_else(|list| panic!("{}", problems(list)))
 }
 
@@ -102,10 +102,7 @@ pub fn gateway(options: &Options, epoch: u32) -> OrderGatewayConfig {
 pub fn feed() -> FeedConfig {
     let socket = |path: &str| {
         let streams = path.split_once('=').map_or("", |(_, names)| names);
-        SocketConfig {
-            ws_url: "ws://127.0.0.1:1/stream".into(),
-            streams: streams.split('/').map(Into::into).collect(),
-        }
+        SocketConfig { ws_url: "ws://127.0.0.1:1/stream".into(), streams: streams.split('/').map(Into::into).collect() }
     };
     FeedConfig {
         source: FEED,

@@ -17,8 +17,8 @@ use crate::{market, strategies};
 use std::collections::BTreeMap;
 use tercel_core::{MemoryLog, Replayer};
 use tercel_event::{
-    Body, Chain, Command, CommandKind, ExecReport, FrameBuf, Kill, MassStatusEnd, Mode, ParamSet,
-    Scope, Signal, TradingState, sources,
+    Body, Chain, Command, CommandKind, ExecReport, FrameBuf, Kill, MassStatusEnd, Mode, ParamSet, Scope, Signal,
+    TradingState, sources,
 };
 use tercel_fix::MemoryStore;
 use tercel_net::{GatewayIo, OrderMachine, Received, SendError};
@@ -139,7 +139,10 @@ pub fn run(options: &Options) -> Outcome {
 impl Sim {
     pub fn new(options: Options) -> Self {
         let seed = options.seed;
-        let recording = market::recording(seed, options.end.0, options.market_us);
+        let recording = match options.recorded {
+            true => market::recorded(),
+            false => market::recording(seed, options.end.0, options.market_us),
+        };
         let config = setup::venue(&options);
         let venue = VenueCore::new(&config, recording, Box::new(MemoryStore::new()), VenueLog::in_memory(), START)
             .unwrap_or_else(|error| panic!("{error}"));
@@ -210,7 +213,8 @@ impl Sim {
     /// Plays to the end, then judges.
     pub fn run(mut self) -> Outcome {
         let end = START.0 + self.options.end.0;
-        while self.step(end) {
+        // A heartbeat may be on its way at the very end; it is given the time to arrive.
+        while self.step(end) || (!self.is_at_rest() && self.step(end + 500 * MS)) {
             self.stats.events += 1;
             if self.stats.events == EVENTS_MAX {
                 self.judge.violations.push(format!("no progress at {} ms", (self.now - START.0) / MS));
@@ -230,8 +234,11 @@ impl Sim {
             engine.and_then(Engine::orders_due),
             engine.and_then(|engine| engine.feed_due(SILENCE)),
         ];
-        let Some((who, due)) =
-            dues.iter().enumerate().filter_map(|(who, due)| due.map(|due| (who, due))).min_by_key(|(who, due)| (*due, *who))
+        let Some((who, due)) = dues
+            .iter()
+            .enumerate()
+            .filter_map(|(who, due)| due.map(|due| (who, due)))
+            .min_by_key(|(who, due)| (*due, *who))
         else {
             return false;
         };
@@ -487,8 +494,9 @@ impl Sim {
         self.stats.crashes[point.unwrap_or(CRASH_POINTS.len())] += 1;
         self.note(|| format!("crash {armed:?}"));
         self.disk.die();
-        for (&conn, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| pipe.epoch == engine.epoch && pipe.engine_open) {
-            pipe.engine_open = false;
+        let own = |pipe: &Pipe| pipe.epoch == engine.epoch && !pipe.engine_closed;
+        for (&conn, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| own(pipe)) {
+            (pipe.engine_open, pipe.engine_closed) = (false, true);
             if !pipe.to_venue.silent {
                 let at = pipe.to_venue.arrival(self.now, 50_000);
                 self.made += 1;
@@ -511,7 +519,13 @@ impl Sim {
         if let Some(from) = from {
             let padded = |frame: &tercel_event::Frame<'_>| tercel_event::Frame::padded_len(frame.header.len as usize);
             let mut len = 0;
-            let before = frames.iter().take_while(|frame| { len += padded(frame); len <= from }).count();
+            let before = frames
+                .iter()
+                .take_while(|frame| {
+                    len += padded(frame);
+                    len <= from
+                })
+                .count();
             keep = before + self.rng.below((frames.len() - before + 1) as u64) as usize;
         }
         if self.options.defect == Some(Defect::LogLate) {
@@ -747,7 +761,7 @@ impl Sim {
         let wait = self.order_delay();
         let mut told = None;
         if let Some(pipe) = self.pipes.get_mut(&conn) {
-            pipe.engine_open = false;
+            (pipe.engine_open, pipe.engine_closed) = (false, true);
             if !pipe.to_venue.silent {
                 told = Some(pipe.to_venue.arrival(self.now, wait));
             }
@@ -764,7 +778,6 @@ impl Sim {
         let now = now_of(self.now);
         let e = &mut *engine;
         e.edge.full = self.now < self.full_until || e.feed_ring.len() > 8_192;
-        self.stats.rings_full += u64::from(e.edge.full);
         while let Some((_, command)) = e.feed_commands.pop_front_if(|(ready, _)| *ready <= self.now) {
             e.feed.on_command(&command, now, &mut e.edge);
         }
@@ -778,6 +791,7 @@ impl Sim {
             e.feed_from = self.now + MS / 5;
         }
         self.sockets(e);
+        self.stats.rings_full += core::mem::take(&mut e.edge.refused);
         for _ in e.edge.wanted.drain(..) {
             let wait = delay(&mut self.data_rng, (50, 2_000));
             self.at(self.now + wait, Event::Snapshot(e.epoch));
@@ -817,8 +831,7 @@ impl Sim {
                 }
             }
             FeedIn::Snapshot(body) => {
-                let received =
-                    body.as_ref().map(|bytes| Received { bytes, ts_user: now.engine, ts_kernel: None });
+                let received = body.as_ref().map(|bytes| Received { bytes, ts_user: now.engine, ts_kernel: None });
                 engine.feed.on_snapshot(setup::X, received, now, &mut engine.edge);
             }
         }
@@ -975,8 +988,7 @@ impl Sim {
                 self.queue.insert((self.now + 1, self.made), event);
             }
         }
-        let silent: Vec<u64> =
-            self.data_pipes.iter().filter(|(_, pipe)| hangs(pipe)).map(|(&conn, _)| conn).collect();
+        let silent: Vec<u64> = self.data_pipes.iter().filter(|(_, pipe)| hangs(pipe)).map(|(&conn, _)| conn).collect();
         silent.into_iter().for_each(|conn| self.end_data(conn));
         (self.slow.1, self.refuse_orders_until, self.refuse_data_until, self.full_until) = (0, 0, 0, 0);
     }
@@ -1048,6 +1060,10 @@ impl Sim {
         }
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| self.is_quiet(engine))
+    }
+
     /// Nothing of the order side is on its way, and the session is reconciled: both accounts must be equal.
     fn is_quiet(&self, engine: &Engine) -> bool {
         let core = engine.sequencer.core();
@@ -1085,7 +1101,9 @@ impl Sim {
                 self.stats.recovery_ms += ((at - since) / MS) as u64;
                 self.stats.recovery_ms_max = ((at - since) / MS) as u64;
             }
-            Some(at) => self.judge.violations.push(format!("quoting again only {} ms after the faults", (at - since) / MS)),
+            Some(at) => {
+                self.judge.violations.push(format!("quoting again only {} ms after the faults", (at - since) / MS))
+            }
             None => self.judge.violations.push("never quoting again after the faults".into()),
         }
         if !self.is_quiet(&engine) {

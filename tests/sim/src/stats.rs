@@ -50,10 +50,41 @@ macro_rules! sum {
 impl Stats {
     pub fn add(&mut self, other: &Self) {
         sum!(
-            self, other, runs, virtual_ms, events, frames, orders, replaces, cancels, fills, fills_passive, status_asked,
-            frames_torn, unanswered, never_stored, order_cuts, order_silences, order_refusals, order_bytes_lost, slow_spans,
-            session_losses, fills_resent, data_cuts, data_silences, data_lost, data_twice, data_cut, snapshots_failed, gaps,
-            resyncs, rings_full, stalls, halts, compared, recovery_ms
+            self,
+            other,
+            runs,
+            virtual_ms,
+            events,
+            frames,
+            orders,
+            replaces,
+            cancels,
+            fills,
+            fills_passive,
+            status_asked,
+            frames_torn,
+            unanswered,
+            never_stored,
+            order_cuts,
+            order_silences,
+            order_refusals,
+            order_bytes_lost,
+            slow_spans,
+            session_losses,
+            fills_resent,
+            data_cuts,
+            data_silences,
+            data_lost,
+            data_twice,
+            data_cut,
+            snapshots_failed,
+            gaps,
+            resyncs,
+            rings_full,
+            stalls,
+            halts,
+            compared,
+            recovery_ms
         );
         self.crashes.iter_mut().zip(other.crashes).for_each(|(sum, n)| *sum += n);
         self.recovery_ms_max = self.recovery_ms_max.max(other.recovery_ms_max);

@@ -1,7 +1,7 @@
 //! What trades in the simulation: a quoter and a taker written by hand, and the interpreter on a strategy of the repository.
 use tercel_event::{
-    ClockSource, Desires, Field, Input, Instant, InstrumentBinding, LegSpec, Manifest, ParamError, ParamSpec, QuoteWith,
-    SinkSpec, Strategy, Via, mix64,
+    ClockSource, Desires, Field, Input, Instant, InstrumentBinding, LegSpec, Manifest, ParamError, ParamSpec,
+    QuoteWith, SinkSpec, Strategy, Via, mix64,
 };
 use tercel_graph::Interp;
 use tercel_types::{Side, TimeNs};
@@ -52,10 +52,9 @@ struct Quoter {
 
 impl Quoter {
     fn new() -> Self {
-        let fields = [Field::OthersBidPx, Field::OthersAskPx, Field::Position];
+        let fields = [Field::BidPx(0), Field::AskPx(0), Field::Position];
         let mut manifest = manifest("quoter", &fields);
-        manifest.params =
-            vec![ParamSpec { name: "offset".into(), unit: "".into(), default: 0.0, lo: 0.0, hi: 1.0 }];
+        manifest.params = vec![ParamSpec { name: "offset".into(), unit: "".into(), default: 0.0, lo: 0.0, hi: 1.0 }];
         manifest.sinks = vec![SinkSpec::Quote {
             instrument: 0,
             legs: vec![LegSpec { side: Side::Buy }, LegSpec { side: Side::Sell }],
@@ -75,7 +74,8 @@ impl Strategy for Quoter {
     fn on_instant(&mut self, instant: &Instant<'_>, out: &mut Desires) {
         self.instants += 1;
         let &[bid, ask, position] = instant.inputs else { return };
-        let (lean_bid, lean_ask) = (if position > 0.040 { 0.1 } else { 0.0 }, if position < -0.040 { 0.1 } else { 0.0 });
+        let (lean_bid, lean_ask) =
+            (if position > 0.040 { 0.1 } else { 0.0 }, if position < -0.040 { 0.1 } else { 0.0 });
         // An unknown position makes both quantities absent: nothing is wanted until it is known.
         let qty = 0.010 + 0.0 * position;
         out.owners[0] = 0;
@@ -111,8 +111,7 @@ const STRIDE: i64 = 400_000_000;
 impl Taker {
     fn new() -> Self {
         let mut manifest = manifest("taker", &[Field::Position]);
-        manifest.sinks =
-            vec![SinkSpec::Target { instrument: 0, slot: 0, via: Via::Aggressive { max_slip_slot: 1 } }];
+        manifest.sinks = vec![SinkSpec::Target { instrument: 0, slot: 0, via: Via::Aggressive { max_slip_slot: 1 } }];
         manifest.values_len = 2;
         Self { manifest, next: TimeNs(0) }
     }
