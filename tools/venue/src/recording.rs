@@ -25,6 +25,13 @@ pub enum RecordingError {
     },
     #[error("`{path}`, line {line}: {what}; a line is `<receive time in ns> <JSON message>`")]
     Line { path: PathBuf, line: usize, what: &'static str },
+    #[error("`{path}`, line {line}: cannot be read on from here; the file may be cut or damaged")]
+    Cut {
+        path: PathBuf,
+        line: usize,
+        #[source]
+        source: io::Error,
+    },
     #[error("`{path}` holds no depth snapshot among its first {searched} lines, so its book cannot be built")]
     NoSnapshot { path: PathBuf, searched: usize },
     #[error("`{path}` ends before the book is whole")]
@@ -95,7 +102,10 @@ impl Recording {
         let mut file = BufReader::new(File::open(path).map_err(read)?);
         let mut text = Vec::new();
         if path.extension().is_some_and(|extension| extension == "gz") {
-            MultiGzDecoder::new(file).read_to_end(&mut text).map_err(read)?;
+            if let Err(source) = MultiGzDecoder::new(file).read_to_end(&mut text) {
+                let line = text.iter().filter(|&&b| b == b'\n').count() + 1;
+                return Err(RecordingError::Cut { path: path.into(), line, source });
+            }
         } else {
             file.read_to_end(&mut text).map_err(read)?;
         }
@@ -113,7 +123,7 @@ impl Recording {
             recording.read_line(from, to, &mut last_recv).map_err(|what| RecordingError::Line {
                 path: path.into(),
                 line,
-                what,
+                what: if len.is_none() { "the last line is cut" } else { what },
             })?;
             if line == SNAPSHOT_WITHIN && recording.snapshot.is_empty() {
                 return Err(RecordingError::NoSnapshot { path: path.into(), searched: line });

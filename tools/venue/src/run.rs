@@ -87,10 +87,10 @@ pub fn run(
         return Err(VenueError::Config(problems));
     }
     let recording = Arc::new(Recording::open(&config.recording)?);
-    let log = VenueLog::in_folder(&config.log_folder).map_err(|(path, source)| VenueError::Log { path, source })?;
-    let (store, _) = FileStore::open(&config.log_folder.join("fix.store"), &config.session().identity())?;
     let http = listen(config.http_port)?;
     let fix = listen(config.fix_port)?;
+    let log = VenueLog::in_folder(&config.log_folder).map_err(|(path, source)| VenueError::Log { path, source })?;
+    let (store, _) = FileStore::open(&config.log_folder.join("fix.store"), &config.session().identity())?;
     let (http_address, fix_address) = (address_of(&http)?, address_of(&fix)?);
     let mut core = VenueCore::new(config, recording, Box::new(store), log, WallClock.wall())?;
     let (inputs, received) = mpsc::channel();
