@@ -16,6 +16,8 @@ pub struct Verdict {
     pub state_hash: u64,
     /// The first difference, with its `seq`.
     pub difference: Option<String>,
+    /// What was cut off the end of a journal that nobody closed.
+    pub torn: Option<String>,
     pub report: Value,
 }
 
@@ -26,6 +28,7 @@ impl Verdict {
             "frames": self.frames,
             "state_hash": format!("{:016x}", self.state_hash),
             "difference": self.difference,
+            "torn": self.torn,
         })
     }
 }
@@ -93,14 +96,20 @@ pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, Strin
     let report = replayer.core().report();
     let state_hash = report.state_hash;
     if difference.is_none() {
-        difference = recorded_end(dir).and_then(|(seq, hash)| {
-            let ours = replayer.last().0;
-            (seq == ours && hash != format!("{state_hash:016x}"))
-                .then(|| format!("seq {seq}: the run ended with state hash {hash}, the replay with {state_hash:016x}"))
-        });
+        let ours = replayer.last().0;
+        difference = match recorded_end(dir) {
+            Some((seq, _)) if seq > ours => {
+                Some(format!("seq {}: the journal ends before it, the run ended at seq {seq}", ours + 1))
+            }
+            Some((seq, hash)) if seq == ours && hash != format!("{state_hash:016x}") => {
+                Some(format!("seq {seq}: the run ended with state hash {hash}, the replay with {state_hash:016x}"))
+            }
+            _ => None,
+        };
     }
+    let torn = recovery.summary().torn.as_ref().map(engine::torn_tail);
     let report = report::of_core(&report, &config.core.instruments);
-    Ok(Verdict { identical: difference.is_none(), frames, state_hash, difference, report })
+    Ok(Verdict { identical: difference.is_none(), frames, state_hash, difference, torn, report })
 }
 
 /// `seq` and state hash that the run itself ended with, where it ended in order.
@@ -108,6 +117,14 @@ fn recorded_end(dir: &Path) -> Option<(u64, String)> {
     let text = std::fs::read_to_string(dir.join("end.json")).ok()?;
     let value: Value = serde_json::from_str(&text).ok()?;
     Some((value["seq"].as_u64()?, value["state_hash"].as_str()?.to_owned()))
+}
+
+/// A run has begun, so what the last one ended with is the end no more.
+pub fn forget_end(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(dir.join("end.json")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Leaves what `recorded_end` reads.
@@ -133,6 +150,9 @@ pub fn main(args: &cli::Replay) -> Result<bool, String> {
         match &verdict.difference {
             None => println!("identical: {} frames, state hash {:016x}", verdict.frames, verdict.state_hash),
             Some(difference) => println!("DIFFERENT after {} frames: {difference}", verdict.frames),
+        }
+        if let Some(torn) = &verdict.torn {
+            println!("{torn}");
         }
     }
     Ok(verdict.identical)

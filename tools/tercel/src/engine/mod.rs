@@ -4,12 +4,12 @@ mod recover;
 mod telemetry;
 mod watchdog;
 
-pub use recover::recover;
+pub use recover::{recover, torn_tail};
 pub use telemetry::Progress;
 
 use crate::config::{self, RunConfig};
 use crate::operator::{self, ControlSocket, Operator};
-use crate::strategies;
+use crate::{replay, strategies};
 use orders::{OrderGauges, OrderStation};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -146,6 +146,7 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
         WriterConfig { build_hash: build_hash(), config_hash: hash, epoch, segment_len_max: config.segment_mb << 20 };
     let mut writer = SegmentWriter::open(lock, writer_config).map_err(|error| chain(&error))?;
     recovered.recovery.move_log_tail(&mut writer).map_err(|error| chain(&error))?;
+    replay::forget_end(&config.dir).map_err(io("change", &config.dir))?;
     let log_config = LogConfig {
         path: log_path.clone(),
         capacity: power(config.log_mb << 20),

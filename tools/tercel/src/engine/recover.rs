@@ -5,7 +5,7 @@ use std::path::Path;
 use tercel_core::{Core, Replayer};
 use tercel_event::{Command, CommandKind, Frame, FrameKind, Kill, NotSent, Sent, TradingState};
 use tercel_fix::InboundTrail;
-use tercel_journal::{Recovery, RecoverySummary};
+use tercel_journal::{Recovery, RecoverySummary, TornTail};
 use tercel_types::SourceId;
 
 /// A core that stands where the last epoch ended.
@@ -31,13 +31,7 @@ impl Recovered {
     pub fn line(&self) -> String {
         let s = &self.summary;
         let torn = match &s.torn {
-            Some(torn) => format!(
-                "; a torn tail of {} bytes was cut off {} at offset {}, after {}",
-                torn.torn_len,
-                torn.path.display(),
-                torn.offset,
-                torn.last_key
-            ),
+            Some(torn) => format!("; {}", torn_tail(torn)),
             None => String::new(),
         };
         format!(
@@ -50,6 +44,17 @@ impl Recovered {
             self.unanswered.len(),
         )
     }
+}
+
+/// What was cut, where, and what the journal ends with now.
+pub fn torn_tail(torn: &TornTail) -> String {
+    format!(
+        "a torn tail of {} bytes was cut off {} at offset {}, after {}",
+        torn.torn_len,
+        torn.path.display(),
+        torn.offset,
+        torn.last_key
+    )
 }
 
 /// Reads everything that `journal` and, where it exists, `log` hold. Errors are for people.
