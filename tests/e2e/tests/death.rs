@@ -144,7 +144,8 @@ fn attempt(site: &mut Site, trial: &[Death], leave: bool) -> Result<String, Stri
     }
     let before = site.line_count();
     let mut engine = site.engine(if leave { &["--leave-orders"] } else { &[] });
-    let traded = site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(before) >= 3);
+    let traded =
+        site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(before) >= 3 && site.fill_count() > 0);
     if !traded {
         return Err(format!("no orders after the restart: {}", engine.process.errors()));
     }
