@@ -1,6 +1,6 @@
 use crate::quality::{Faults, Quality, ResyncReason};
 use crate::side::{Filling, PRICE_MAX, SideLevels};
-use tercel_event::{Bbo, BookDelta, Chain, FeedEvent, FeedStatus, Frame, FrameKind, Level, Levels, Phase, Trade};
+use tercel_event::{Bbo, BookDelta, FeedEvent, FeedStatus, Frame, FrameKind, Level, Levels, Phase, Trade, hash_words};
 use tercel_types::{DurationNs, InstrumentId, Price, Problem, Qty, Side, TimeNs};
 
 /// Size and tolerances of one book.
@@ -616,24 +616,21 @@ impl Book {
 
     /// This book's addend of `StateDigest::books`. O(1): the part of the levels is kept per change.
     pub fn digest(&self) -> u64 {
-        let mut chain = Chain::default();
-        chain.word(u64::from(self.instrument.0));
-        chain.word(self.bids.digest());
-        chain.word(self.asks.digest());
-        chain.word(self.depth_id);
-        chain.word(self.touch.update_id);
-        for level in [self.touch.bid, self.touch.ask] {
-            let level = level.unwrap_or_default();
-            chain.word(level.px.0 as u64);
-            chain.word(level.qty.0 as u64);
-        }
-        if let Some(trade) = self.trade {
-            chain.word(trade.trade_id);
-            chain.word(trade.px.0 as u64);
-            chain.word(trade.qty.0 as u64);
-        }
-        chain.word(u64::from(self.quality.faults.bits()) << 8 | u64::from(self.quality.phase as u8));
-        chain.0
+        let [bid, ask] = [self.touch.bid, self.touch.ask].map(Option::unwrap_or_default);
+        let trade = self.trade.map_or([0; 4], |t| [1, t.trade_id, t.px.0 as u64, t.qty.0 as u64]);
+        let words = [
+            u64::from(self.instrument.0),
+            self.bids.digest(),
+            self.asks.digest(),
+            self.depth_id,
+            self.touch.update_id,
+            bid.px.0 as u64,
+            bid.qty.0 as u64,
+            ask.px.0 as u64,
+            ask.qty.0 as u64,
+            u64::from(self.quality.faults.bits()) << 8 | u64::from(self.quality.phase as u8),
+        ];
+        hash_words(hash_words(0, trade), words)
     }
 }
 
