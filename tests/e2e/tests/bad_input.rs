@@ -281,7 +281,12 @@ fn a_fix_peer_that_talks_nonsense_costs_nothing() {
         assert!(engine.wait(Duration::ZERO).is_none(), "the engine died: {}", engine.errors());
         crooked.is_done()
     });
-    std::thread::sleep(Duration::from_millis(1_500));
+    let fills = || {
+        let text = std::fs::read_to_string(venue.dir.join("orders.jsonl")).unwrap_or_default();
+        text.lines().filter(|line| line.contains("\"exec_type\":\"F\"")).count()
+    };
+    let before = fills();
+    wait_until(Duration::from_secs(20), "a fill after the last fault", || fills() > before);
     engine.signal(libc::SIGINT);
     let status = engine.wait(Duration::from_secs(20)).expect("a clean end");
     assert_eq!(status.code(), Some(0), "{}", engine.errors());
