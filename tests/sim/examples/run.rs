@@ -1,4 +1,4 @@
-//! Runs seeds and prints what they did: `run FIRST [COUNT]`, or `run SEED trace` for every event of one.
+//! Runs seeds and prints what they did: `run FIRST [COUNT] [storm]`, or `run SEED trace [storm]` for every event of one.
 use tercel_test_sim::{Options, Stats, run};
 
 fn main() {
@@ -7,9 +7,10 @@ fn main() {
     let more = args.next();
     let trace = more.as_deref() == Some("trace");
     let count = more.and_then(|text| text.parse().ok()).unwrap_or(1);
+    let draw = if args.next().as_deref() == Some("storm") { Options::storm } else { Options::from_seed };
     let (mut sum, mut failed) = (Stats::default(), 0);
     for seed in first..first + count {
-        let options = Options { trace, ..Options::from_seed(seed) };
+        let options = Options { trace, ..draw(seed) };
         let outcome = run(&options);
         sum.add(&outcome.stats);
         outcome.trace.iter().for_each(|line| println!("{line}"));

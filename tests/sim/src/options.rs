@@ -158,6 +158,15 @@ impl Options {
 
     /// The run of a seed.
     pub fn from_seed(seed: u64) -> Self {
+        Self::drawn(seed, (2, 14))
+    }
+
+    /// As `from_seed`, with several times as many faults: crashes during recovery, cuts during logon.
+    pub fn storm(seed: u64) -> Self {
+        Self::drawn(seed, (30, 60))
+    }
+
+    fn drawn(seed: u64, faults: (i64, i64)) -> Self {
         let mut rng = Rng::stream(seed, 1);
         let mut options = Self::calm(seed);
         let slow = *rng.pick(&[1, 1, 4, 20]);
@@ -174,7 +183,7 @@ impl Options {
         options.snapshot_us.1 = rng.between(1, 400) * 1_000;
         options.cancel_on_disconnect = rng.chance(200);
         options.market_us = rng.between(6_000, 20_000);
-        let count = rng.between(2, 14);
+        let count = rng.between(faults.0, faults.1);
         let until = options.faults_until.0;
         options.faults = (0..count).map(|_| draw(&mut rng, until)).collect();
         options.faults.sort_by_key(|(at, _)| *at);

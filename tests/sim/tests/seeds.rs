@@ -7,7 +7,7 @@ fn soak() -> bool {
 }
 
 /// `count` seeds from `first`, on every core of the host; a run itself has one thread.
-fn play(first: u64, count: u64) -> Stats {
+fn play(first: u64, count: u64, options: fn(u64) -> Options) -> Stats {
     let workers = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let sum = Mutex::new(Stats::default());
     std::thread::scope(|scope| {
@@ -15,7 +15,7 @@ fn play(first: u64, count: u64) -> Stats {
             let sum = &sum;
             scope.spawn(move || {
                 for seed in (first + worker..first + count).step_by(workers as usize) {
-                    let outcome = check(&Options::from_seed(seed));
+                    let outcome = check(&options(seed));
                     sum.lock().unwrap().add(&outcome.stats);
                 }
             });
@@ -27,7 +27,7 @@ fn play(first: u64, count: u64) -> Stats {
 /// Safe under faults, quoting again within 5 s of their end, equal to the venue after the kill, and replayed identical.
 #[test]
 fn every_seed_is_safe_and_lives_on_sim() {
-    let stats = play(0, if soak() { 10_000 } else { 160 });
+    let stats = play(0, if soak() { 10_000 } else { 100 }, Options::from_seed);
     println!("{stats:#?}");
     for (point, count) in CRASH_POINTS.iter().zip(stats.crashes) {
         assert!(count > 0, "no crash at {point}");
@@ -55,6 +55,13 @@ fn every_seed_is_safe_and_lives_on_sim() {
     for (what, count) in reached {
         assert!(count > 0, "the seeds reached no {what}: {stats:#?}");
     }
+}
+
+/// Faults on top of faults: crashes during recovery, cuts during logon.
+#[test]
+fn storms_are_survived_sim() {
+    let stats = play(50_000, if soak() { 2_000 } else { 20 }, Options::storm);
+    assert!(stats.crashes.iter().sum::<u64>() > stats.runs * 5, "{stats:#?}");
 }
 
 #[test]
