@@ -332,7 +332,15 @@ impl Risk {
     }
 
     /// A halt that has not been told yet, firm first; each is told once.
+    #[inline]
     pub fn next_halt(&mut self) -> Option<Halt> {
+        // Asked several times a frame, almost always in vain.
+        let told = |scopes: &[ScopeState]| scopes.iter().all(|scope| scope.halt_told);
+        if self.firm.halt_told && told(&self.accounts) && told(&self.strategies) { None } else { self.find_halt() }
+    }
+
+    #[cold]
+    fn find_halt(&mut self) -> Option<Halt> {
         let firm = core::iter::once((Scope::All, 0, &mut self.firm));
         let accounts = self.accounts.iter_mut().enumerate().map(|(at, scope)| (Scope::Account, at as u16, scope));
         let strategies = self.strategies.iter_mut().enumerate().map(|(at, scope)| (Scope::Strategy, at as u16, scope));

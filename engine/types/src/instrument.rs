@@ -88,24 +88,22 @@ impl Instrument {
     /// `None` for NaN, infinity and anything past ±2^53 steps.
     #[inline]
     pub fn price_of(&self, x: f64, side: Side) -> Option<Price> {
-        let steps = self.price_step.count_f64(x);
-        let nearest = steps.round();
-        let snapped = if (steps - nearest).abs() <= SNAP {
+        let (steps, whole, nearest) = rounded(self.price_step.count_f64(x))?;
+        let part = steps - whole as f64;
+        Some(Price(if (steps - nearest as f64).abs() <= SNAP {
             nearest
         } else if side == Side::Buy {
-            steps.floor()
+            whole - i64::from(part < 0.0)
         } else {
-            steps.ceil()
-        };
-        exact(snapped).map(Price)
+            whole + i64::from(part > 0.0)
+        }))
     }
 
     /// An `f64` quantity as lots, toward zero, never up. `None` as for `price_of`.
     #[inline]
     pub fn qty_of(&self, x: f64) -> Option<Qty> {
-        let lots = self.lot.count_f64(x);
-        let nearest = lots.round();
-        exact(if (lots - nearest).abs() <= SNAP { nearest } else { lots.trunc() }).map(Qty)
+        let (lots, whole, nearest) = rounded(self.lot.count_f64(x))?;
+        Some(Qty(if (lots - nearest as f64).abs() <= SNAP { nearest } else { whole }))
     }
 
     /// Value of `qty` at `price` in the settlement currency; the sign follows `qty`. Rounded half to even to 10^-12.
@@ -177,10 +175,18 @@ fn pow10(exponent: u8) -> i128 {
     }
 }
 
+/// The number itself, cut to a whole one, and the nearest whole one (halves away from zero); `None` past `MAX_EXACT`, where
+/// steps are no longer exact. Without `f64::round` and its like, which are calls on the baseline processor.
 #[inline]
-fn exact(x: f64) -> Option<i64> {
+fn rounded(x: f64) -> Option<(f64, i64, i64)> {
     // The comparison is false for NaN, so NaN is refused too.
-    if x.abs() <= MAX_EXACT { Some(x as i64) } else { None }
+    if x.abs() <= MAX_EXACT {
+        let whole = x as i64;
+        let part = x - whole as f64;
+        Some((x, whole, whole + i64::from(part >= 0.5) - i64::from(part <= -0.5)))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +219,31 @@ mod tests {
                 let x = instrument.price_f64(Price(steps));
                 assert_eq!(instrument.price_of(x, Side::Buy), Some(Price(steps)), "step {mantissa}e-{scale}");
                 assert_eq!(instrument.price_of(x, Side::Sell), Some(Price(steps)), "step {mantissa}e-{scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_by_hand_is_the_library_s() {
+        let mut x = 0x1234_5678_9abc_def1u64;
+        for round in 0..200_000u32 {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            let value = match round % 4 {
+                0 => f64::from_bits(x),
+                1 => (x >> 40) as f64 / 8.0 - 500_000.0,
+                2 => ((x >> 11) as f64).copysign(x as i64 as f64),
+                _ => (x >> 44) as f64 + f64::from(round % 5) * 0.25 * 1e-6 * if x & 1 == 0 { 1.0 } else { -1.0 },
+            };
+            let want = (value.abs() <= MAX_EXACT).then(|| (value, value.trunc() as i64, value.round() as i64));
+            assert_eq!(rounded(value), want, "{value:?}");
+            let instrument = Instrument { price_step: Decimal::ONE, ..btcusdt() };
+            let snapped = (value - value.round()).abs() <= SNAP;
+            let sides = [(Side::Buy, value.floor()), (Side::Sell, value.ceil())];
+            for (side, passive) in sides.into_iter().filter(|_| value.abs() < MAX_EXACT) {
+                let want = if snapped { value.round() } else { passive };
+                assert_eq!(instrument.price_of(value, side), Some(Price(want as i64)), "{value:?}");
             }
         }
     }
