@@ -13,6 +13,18 @@ pub struct Site {
     pub started: Instant,
     starts: u32,
     scratch: Scratch,
+    log_dir: LogDir,
+}
+
+/// Where the sequenced log lies: tmpfs, as always, but in a folder that goes with the test.
+struct LogDir(PathBuf);
+
+impl Drop for LogDir {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
 }
 
 impl Site {
@@ -22,13 +34,16 @@ impl Site {
         let venue = Venue::start(scratch.path(), venue_args);
         let run_dir = scratch.path().join("run");
         let config = scratch.path().join("tercel.toml");
-        std::fs::write(&config, config_text(&run_dir, venue.http, venue.fix))
-            .expect("the configuration can be written");
+        let log_dir = Path::new("/dev/shm").join(scratch.path().file_name().expect("the scratch folder has a name"));
+        std::fs::create_dir_all(&log_dir).expect("tmpfs can be written");
+        let place = format!("[run]\nlog_dir = {}\n", json!(log_dir.display().to_string()));
+        let text = config_text(&run_dir, venue.http, venue.fix).replacen("[run]\n", &place, 1);
+        std::fs::write(&config, text).expect("the configuration can be written");
         for strategy in STRATEGIES {
             let from = root().join("strategies").join(strategy);
             std::fs::copy(&from, scratch.path().join(strategy)).expect("the strategy can be copied");
         }
-        Self { venue, run_dir, config, started: Instant::now(), starts: 0, scratch }
+        Self { venue, run_dir, config, started: Instant::now(), starts: 0, scratch, log_dir: LogDir(log_dir) }
     }
 
     /// `tercel run` with the site's configuration.
@@ -84,7 +99,7 @@ impl Site {
     /// Ends the venue and leaves every file where it is.
     pub fn keep(self) {
         eprintln!("kept for inspection: {}", self.scratch.path().display());
-        std::mem::forget(self.scratch);
+        std::mem::forget((self.scratch, self.log_dir));
     }
 }
 

@@ -105,7 +105,9 @@ fn random(count: usize) -> impl Iterator<Item = Duration> {
     eprintln!("TERCEL_SEED={seed}");
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     std::iter::repeat_with(move || {
-        (state ^= state << 13, state ^= state >> 7, state ^= state << 17);
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
         Duration::from_millis(300 + state % 5_700)
     })
     .take(count)
