@@ -159,10 +159,14 @@ fn find_instrument<'a>(
     let symbols = || master.0.iter().map(|i| i.symbol.as_str()).collect::<Vec<_>>().join(", ");
     if let Some((_, symbol)) = own.bindings.iter().find(|(alias, _)| alias == &binding.alias) {
         let found = master.by_symbol(symbol).ok_or_else(|| (format!("symbol `{symbol}`"), symbols()))?;
-        return if kind_matches(found, &binding.kind) {
-            Ok(found)
+        let wanted = format!("{}({}/{})", binding.kind, binding.base, binding.quote);
+        return if !kind_matches(found, &binding.kind) {
+            Err((format!("`{symbol}`, which is {:?}", found.kind), wanted))
+        } else if found.base != binding.base || found.quote != binding.quote {
+            // The units of the whole strategy hang on these two words.
+            Err((format!("`{symbol}`, which is {}/{}", found.base, found.quote), wanted))
         } else {
-            Err((format!("`{symbol}` is {:?}", found.kind), format!("an instrument of kind {}", binding.kind)))
+            Ok(found)
         };
     }
     let mut fitting = master

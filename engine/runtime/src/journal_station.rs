@@ -1,6 +1,7 @@
 //! The journal thread: copies the log to segments on disk, lossless, and measures tick-to-trade on the way.
 use crate::{CoreCells, Station};
 use hdrhistogram::Histogram;
+use std::io::Write;
 use tercel_event::{Frame, FrameKind, Sent};
 use tercel_journal::SegmentWriter;
 use tercel_ring::GatingReader;
@@ -125,7 +126,9 @@ impl JournalStation {
 
     #[cold]
     fn fail(&mut self, error: String) {
-        eprintln!(
+        // Standard error may be closed; that must not end the thread.
+        let _ = writeln!(
+            std::io::stderr(),
             "journal: {error}; trading is halted and orders are cancelled. Nothing is retried: free the disk, then start again."
         );
         self.error = Some(error);

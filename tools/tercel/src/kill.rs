@@ -20,11 +20,24 @@ pub fn main(args: &cli::Kill) -> Result<bool, String> {
     } else {
         word.raise();
     }
+    let engine = std::os::unix::net::UnixStream::connect(args.dir.join("control.sock")).is_ok();
     let state = if args.clear { "cleared" } else { "raised" };
     if args.json {
-        println!("{}", json!({"kill_word": state, "dir": args.dir.display().to_string()}));
+        println!("{}", json!({"kill_word": state, "dir": args.dir.display().to_string(), "engine_running": engine}));
     } else {
-        println!("kill word {state} in {}", args.dir.display());
+        let dir = args.dir.display();
+        match (args.clear, engine) {
+            (false, true) => {
+                println!("kill word raised in {dir}: the order gateway cancels everything and sends no order")
+            }
+            (false, false) => println!(
+                "kill word raised in {dir}; no engine is running there. The next start sends no order until `tercel kill {dir} --clear`"
+            ),
+            (true, true) => {
+                println!("kill word cleared in {dir}; orders leave again after `tercel ctl {dir} mode active`")
+            }
+            (true, false) => println!("kill word cleared in {dir}; no engine is running there"),
+        }
         if args.clear {
             println!("the core trades again after `tercel ctl {} mode active`", args.dir.display());
         }

@@ -3,6 +3,21 @@
 //! Exit codes: 0 done, 1 failed (or a comparison or replay said no), 2 bad usage or bad input.
 #![forbid(unsafe_code)]
 
+/// Standard output and error may be closed at any time, by a pager or a terminal that went away; a running engine must not
+/// end over that. These stand in for the standard macros in all of this crate.
+macro_rules! eprintln {
+    ($($arg:tt)*) => {{ use std::io::Write as _; let _ = std::writeln!(std::io::stderr(), $($arg)*); }};
+}
+macro_rules! eprint {
+    ($($arg:tt)*) => {{ use std::io::Write as _; let _ = std::write!(std::io::stderr(), $($arg)*); }};
+}
+macro_rules! println {
+    ($($arg:tt)*) => {{ use std::io::Write as _; let _ = std::writeln!(std::io::stdout(), $($arg)*); }};
+}
+macro_rules! print {
+    ($($arg:tt)*) => {{ use std::io::Write as _; let _ = std::write!(std::io::stdout(), $($arg)*); }};
+}
+
 mod backtest;
 mod check;
 mod cli;

@@ -7,8 +7,8 @@ const PLACE: &str = "docs/reference/cli.md";
 
 fn render() -> String {
     let mut out = String::from(
-        "# Command line\n\nThe help of every sub-command, word for word. Exit codes: 0 done; 1 failed, or a check, comparison or replay said no; \
-         2 bad usage or bad input.\n\nWritten by `TERCEL_BLESS=1 cargo test --release --package tercel reference`; do not edit.\n",
+        "# Command line\n\nThe help of every sub-command, word for word. Exit codes: 0 done; 1 failed, or a comparison or replay said no; \
+         2 bad usage or bad input, a strategy that `check` refuses among it.\n\nWritten by `TERCEL_BLESS=1 cargo test --release --package tercel reference`; do not edit.\n",
     );
     let mut root = Cli::command().term_width(110);
     root.build();
@@ -39,5 +39,8 @@ fn the_command_reference_is_what_help_says() {
         std::fs::write(&path, &text).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == text, "{PLACE} is not what --help says; run TERCEL_BLESS=1 cargo test --release --package tercel reference");
+    assert!(
+        found == text,
+        "{PLACE} is not what --help says; run TERCEL_BLESS=1 cargo test --release --package tercel reference"
+    );
 }

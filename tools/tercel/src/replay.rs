@@ -63,6 +63,11 @@ pub fn journalled_config(dir: &Path, replace: &[(String, String)]) -> Result<Run
     Ok(config)
 }
 
+/// The directory of a run: as given, or `run` inside the directory that `tercel demo --keep` made.
+pub fn run_dir(dir: &Path) -> std::path::PathBuf {
+    if !dir.join("journal").is_dir() && dir.join("run/journal").is_dir() { dir.join("run") } else { dir.to_owned() }
+}
+
 /// Replays the run in `dir`. An error means that the journal could not be read; a difference is a verdict.
 pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, String> {
     let config = journalled_config(dir, replace)?;
@@ -85,7 +90,14 @@ pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, Strin
         };
         let frame = Frame::parse(bytes).map_err(|error| format!("the journal holds what is no frame: {error}"))?;
         if let Err(found) = replayer.replay_frame(frame) {
-            difference = Some(found.to_string());
+            let hint = match (found, replace.is_empty()) {
+                (tercel_core::Difference::Changed { seq: 1, .. }, true) => {
+                    ". At the first input this means another build: replay with the build that recorded it"
+                }
+                (_, false) => ". The strategies are not the journalled ones",
+                _ => "",
+            };
+            difference = Some(format!("{found}{hint}"));
             break;
         }
     }
@@ -141,7 +153,7 @@ pub fn main(args: &cli::Replay) -> Result<bool, String> {
         let source = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         replace.push((path.display().to_string(), source));
     }
-    let verdict = verify(&args.dir, &replace)?;
+    let verdict = verify(&run_dir(&args.dir), &replace)?;
     if args.json {
         let mut value = verdict.report.clone();
         value["replay"] = verdict.json();

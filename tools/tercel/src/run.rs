@@ -30,6 +30,12 @@ fn run(config: &RunConfig, args: &cli::Run, crash: CrashPlan) -> Result<bool, St
     let running = engine::start(config, &Options { crash, verbose: true })?;
     let topology = running.topology.line();
     eprintln!("{}: started; {topology}; log {}", config.name, running.log_path.display());
+    if running.kill.is_raised() {
+        let dir = config.dir.display();
+        eprintln!(
+            "the kill word is raised ({dir}/kill.word): no order leaves; clear it with `tercel kill {dir} --clear`, then `tercel ctl {dir} mode active`"
+        );
+    }
     let started = Instant::now();
     let mut told = Instant::now();
     let mut was_ready = false;

@@ -1,4 +1,4 @@
-//! Signals of the operating system: SIGINT and SIGTERM end in order, SIGUSR1 raises the kill word.
+//! Signals of the operating system: SIGINT, SIGTERM and SIGHUP (a closed terminal) end in order, SIGUSR1 raises the kill word.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ impl Asked {
     pub fn install() -> Result<Self, String> {
         let asked = Self { stop: Arc::default(), kill: Arc::default() };
         let failed = |error: std::io::Error| format!("cannot install signal handlers: {error}");
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
             signal_hook::flag::register_conditional_shutdown(signal, 130, asked.stop.clone()).map_err(failed)?;
             signal_hook::flag::register(signal, asked.stop.clone()).map_err(failed)?;
         }

@@ -122,9 +122,40 @@ fn watch_stdin() -> Arc<AtomicBool> {
 }
 
 fn print(report: &VenueReport, as_json: bool) {
+    let (desk, instrument) = (&report.desk, btcusdt_perp());
+    let lots = |qty: i64| instrument.lot.text_of(qty).to_string();
     if as_json {
-        println!("{}", json!({ "report": format!("{report:?}") }));
+        let value = json!({
+            "messages_played": report.played,
+            "recording_ended": report.ended,
+            "orders": desk.orders,
+            "cancels": desk.cancels,
+            "replaces": desk.replaces,
+            "fills": desk.fills,
+            "rejects": desk.rejects,
+            "unreadable": desk.unreadable,
+            "open_orders": report.open_orders,
+            "position": lots(report.holding.position.0),
+            "bought": lots(report.holding.bought.0),
+            "sold": lots(report.holding.sold.0),
+            "fees": report.holding.fees.to_string(),
+            "faults": report.faults,
+            "messages_in": report.session.messages_in,
+            "messages_out": report.session.messages_out,
+        });
+        println!("{value}");
     } else {
-        println!("{report:#?}");
+        println!("played      {} messages{}", report.played, if report.ended { ", all of the recording" } else { "" });
+        println!(
+            "orders      {} ({} replaced, {} cancels, {} rejected), fills {}, open {}",
+            desk.orders, desk.replaces, desk.cancels, desk.rejects, desk.fills, report.open_orders
+        );
+        println!(
+            "position    {} {}, fees {} {}",
+            lots(report.holding.position.0),
+            instrument.base,
+            report.holding.fees,
+            instrument.settle
+        );
     }
 }

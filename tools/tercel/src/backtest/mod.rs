@@ -51,7 +51,7 @@ fn parse_latency(text: &str) -> Result<Latency, String> {
         )
     };
     match text.split_once(':') {
-        Some(("journal", dir)) if !dir.is_empty() => Ok(Latency::Journal(run_dir(Path::new(dir)))),
+        Some(("journal", dir)) if !dir.is_empty() => Ok(Latency::Journal(replay::run_dir(Path::new(dir)))),
         Some(("constant", spans)) => {
             let micros = |word: &str| {
                 word.trim().parse::<u32>().map(|us| DurationNs(i64::from(us) * 1_000)).map_err(|_| refused())
@@ -65,11 +65,6 @@ fn parse_latency(text: &str) -> Result<Latency, String> {
         }
         _ => Err(refused()),
     }
-}
-
-/// The directory of a run: as given, or `run` inside the directory that `tercel demo --keep` made.
-fn run_dir(dir: &Path) -> std::path::PathBuf {
-    if dir.join("journal").is_dir() { dir.to_owned() } else { dir.join("run") }
 }
 
 pub fn main(args: &cli::Backtest) -> Result<Result<bool, String>, run::BadInput> {
@@ -92,7 +87,7 @@ fn prepare(args: &cli::Backtest, scratch: &Path) -> Result<(Recording, Texts), r
 fn backtest(args: &cli::Backtest, latency: &Latency, recording: &Recording, texts: &Texts) -> Result<bool, String> {
     let started = Instant::now();
     let span = args.seconds.map(|seconds| DurationNs::from_secs(seconds as i64));
-    let compared = args.compare.as_deref().map(run_dir);
+    let compared = args.compare.as_deref().map(replay::run_dir);
     let (config, outcome, comparison) = match latency {
         Latency::Journal(dir) => {
             let replace: &[_] = if args.strategy.is_empty() { &[] } else { texts };
