@@ -14,10 +14,11 @@ pub fn check(source: &str, file: &str) -> Result<Compiled, Diagnostics> {
     tercel_lang::compile(source, file)
 }
 
+/// Compiled strategies in configuration order.
+pub type Strategies = Vec<Box<dyn Strategy>>;
+
 /// All strategies of a run, in order; every error of every file.
-pub fn compile_all<'a>(
-    files: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<(Vec<Box<dyn Strategy>>, Vec<Manifest>), String> {
+pub fn compile_all<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(Strategies, Vec<Manifest>), String> {
     let mut strategies = Vec::new();
     let mut manifests = Vec::new();
     let mut errors = Vec::new();

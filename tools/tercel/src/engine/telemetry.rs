@@ -51,11 +51,7 @@ impl View {
     fn take(&mut self, bytes: &[u8]) {
         let Ok(frame) = Frame::parse(bytes) else { return };
         match frame.kind() {
-            Ok(FrameKind::Command) => {
-                if frame.body::<Command>().is_ok_and(|command| command.kind == CommandKind::New as u8) {
-                    self.progress.orders.increment();
-                }
-            }
+            Ok(FrameKind::Command) if is_new_order(&frame) => self.progress.orders.increment(),
             Ok(FrameKind::ExecReport) => {
                 if let Ok(report) = frame.body::<ExecReport>()
                     && report.exec_type == b'F'
@@ -79,6 +75,10 @@ impl View {
             eprintln!("features: {error}; the sidecar gets no new rows, trading goes on");
         }
     }
+}
+
+fn is_new_order(frame: &Frame<'_>) -> bool {
+    frame.body::<Command>().is_ok_and(|command| command.kind == CommandKind::New as u8)
 }
 
 impl Station for Telemetry {
