@@ -27,11 +27,6 @@ fn names_in(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Logs in tmpfs, so that a test can show that none was made.
-fn logs() -> usize {
-    names_in(Path::new("/dev/shm")).iter().filter(|name| name.starts_with("tercel-")).count()
-}
-
 /// Every part of `parts` stands in `text`.
 fn assert_says(text: &str, parts: &[&str]) {
     for part in parts {
@@ -145,7 +140,7 @@ fn a_wrong_strategy_is_shown_with_its_place_and_a_suggestion_by_every_command() 
     assert_ne!(good, bad);
     std::fs::write(scratch.path().join("bad.strat"), &bad).unwrap();
     std::fs::write(scratch.path().join("bad.toml"), config.replace("\"obi_scalper.strat\"", "\"bad.strat\"")).unwrap();
-    let before = (names_in(scratch.path()), logs());
+    let before = names_in(scratch.path());
     let unit = format!("bad.strat:{}:14", line_of(&bad, "  let view"));
     let way = format!("bad.strat:{}:26", line_of(&bad, "    target x = 0 BTC"));
     for args in [
@@ -161,7 +156,7 @@ fn a_wrong_strategy_is_shown_with_its_place_and_a_suggestion_by_every_command() 
         assert_says(&err, &[&unit, "both sides need one unit", "`alpha` is ratio, `0 USDT` is USDT"]);
         assert_says(&err, &[&way, "unknown way to reach a target: `agressive`", "did you mean `aggressive`?"]);
     }
-    assert_eq!(names_in(scratch.path()), before.0, "nothing was made");
+    assert_eq!(names_in(scratch.path()), before, "nothing was made");
     assert!(!run_dir.exists());
     let (code, out, _) =
         tercel_in(scratch.path(), &["check", "--json", "bad.strat", "as_maker.strat", "nowhere.strat"]);
@@ -408,19 +403,26 @@ fn gapped_cut_and_lost_market_data_is_counted_pulls_the_quotes_and_heals() {
     site.judge(&report).expect("the venue agrees");
 }
 
-/// `program` in a mount namespace of its own with `size_kb` of tmpfs at `dir`; `None` where the host does not allow it.
-fn small_disk(dir: &Path, size_kb: u32, program: &str) -> Option<Vec<String>> {
+/// Arguments for `unshare`: `program` twice in a mount namespace of its own, first with `size_kb` of tmpfs at `dir`, then with
+/// room enough. Output and exit code of the first go to `first.out`, `.err` and `.code` in `scratch`. `None` where the
+/// host does not allow it.
+fn small_disk_first(dir: &Path, size_kb: u32, program: &str, scratch: &Path) -> Option<Vec<String>> {
     let mount = format!("mount -t tmpfs -o size={size_kb}k tmpfs '{}'", dir.display());
     let allowed = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
         println!("skipped: this host lets nobody mount a small disk (`unshare -rm`)");
         return None;
     }
-    Some(["-rm", "sh", "-c", &format!("{mount} && exec {program}")].map(str::to_owned).to_vec())
+    let first = scratch.join("first").display().to_string();
+    let grow = format!("mount -o remount,size=64m tmpfs '{}'", dir.display());
+    let script = format!(
+        "{mount} && {{ {program} > '{first}.out' 2> '{first}.err'; echo $? > '{first}.code'; {grow} && exec {program}; }}"
+    );
+    Some(["-rm", "sh", "-c", &script].map(str::to_owned).to_vec())
 }
 
 #[test]
-fn a_full_disk_halts_trading_cancels_the_orders_and_says_so() {
+fn a_full_disk_halts_trading_cancels_the_orders_says_so_and_the_next_start_loses_nothing() {
     let scratch = Scratch::new("disk");
     let venue = Venue::start(scratch.path(), &[]);
     for strategy in STRATEGIES {
@@ -431,16 +433,18 @@ fn a_full_disk_halts_trading_cancels_the_orders_and_says_so() {
     let journal = run_dir.join("journal");
     std::fs::create_dir_all(&journal).unwrap();
     let program = format!("'{}' run --json --config '{}'", tercel().display(), config.display());
-    let Some(args) = small_disk(&journal, 600, &program) else { return };
+    let Some(args) = small_disk_first(&journal, 600, &program, scratch.path()) else { return };
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let (out, err) = (scratch.path().join("engine.out"), scratch.path().join("engine.err"));
-    let mut engine = Process::start_into(Path::new("unshare"), &args, &out, err);
+    let (out, err) = (scratch.path().join("second.out"), scratch.path().join("second.err"));
+    let mut lives = Process::start_into(Path::new("unshare"), &args, &out, err);
+    let first =
+        |kind: &str| std::fs::read_to_string(scratch.path().join("first").with_extension(kind)).unwrap_or_default();
     wait_until(Duration::from_secs(40), "the journal fails", || {
-        assert!(engine.wait(Duration::ZERO).is_none(), "the engine died: {}", engine.errors());
-        engine.errors().contains("journal:")
+        assert!(first("code").is_empty(), "the engine ended: {}{}", first("err"), lives.errors());
+        first("err").contains("journal:")
     });
     assert_says(
-        &engine.errors(),
+        &first("err"),
         &["No space left on device", "trading is halted and orders are cancelled", "free the disk"],
     );
     // The engine still runs and trades no more: every order dies at once, and none follows.
@@ -455,11 +459,25 @@ fn a_full_disk_halts_trading_cancels_the_orders_and_says_so() {
     std::thread::sleep(Duration::from_millis(1_500));
     assert_eq!(orders, (requests("D"), requests("G")), "no order after the halt");
     assert_eq!(open_at(&venue.dir), 0);
-    engine.signal(libc::SIGINT);
-    let status = engine.wait(Duration::from_secs(20)).expect("it ends in order");
-    assert_eq!(status.code(), Some(1), "{}", engine.errors());
-    let report = report_in(&out, &engine);
+    let engine = child_of(lives.child.id(), "tercel.toml").expect("the engine is a child of the shell");
+    // SAFETY: kill(2) takes no pointer; the process is a child of our child, found a moment ago.
+    assert_eq!(unsafe { libc::kill(engine, libc::SIGINT) }, 0);
+    wait_until(Duration::from_secs(20), "it ends in order", || !first("code").trim().is_empty());
+    assert_eq!(first("code").trim(), "1", "{}", first("err"));
+    let report: Value = serde_json::from_str(first("out").trim()).expect("a report");
     assert!(report["journal_failure"]["error"].as_str().is_some_and(|e| e.contains("No space left")), "{report}");
+
+    // With room again: what the journal lost, the venue tells.
+    wait_until(Duration::from_secs(30), "it trades again", || {
+        assert!(lives.wait(Duration::ZERO).is_none(), "the second start failed: {}", lives.errors());
+        requests("D") >= orders.0 + 3
+    });
+    lives.signal(libc::SIGINT);
+    let status = lives.wait(Duration::from_secs(20)).expect("it ends in order");
+    assert_eq!(status.code(), Some(0), "{}", lives.errors());
+    assert_says(&lives.errors(), &["recovered epoch 1 up to seq ", " from the journal"]);
+    let report = report_in(&out, &lives);
+    assert_eq!((&report["epochs"], &report["orders_open"]), (&2.into(), &0.into()), "{report}");
     venue.judge(Some(&tercel_test_e2e::account_of(&report)));
 }
 
