@@ -136,9 +136,20 @@ fn attempt(site: &mut Site, trial: &[Death], leave: bool) -> Result<String, Stri
                 let mut engine = site.engine(&[]);
                 let before = site.line_count();
                 site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(before) >= 3);
-                engine.process.signal(libc::SIGSTOP);
-                let before = site.line_count();
-                site.wait_for(&mut engine, Duration::from_secs(8), |site| site.line_count() > before);
+                // In a quiet moment the venue has nothing to tell, so the next moment is tried.
+                let missed = (0..8).any(|_| {
+                    engine.process.signal(libc::SIGSTOP);
+                    let before = site.line_count();
+                    let told = site.wait_for(&mut engine, Duration::from_secs(3), |site| site.line_count() > before);
+                    if !told {
+                        engine.process.signal(libc::SIGCONT);
+                        std::thread::sleep(Duration::from_millis(700));
+                    }
+                    told
+                });
+                if !missed {
+                    return Err("the venue had nothing to tell in eight moments".to_owned());
+                }
                 engine.process.signal(libc::SIGKILL);
                 engine.dies(PATIENCE)?;
             }
