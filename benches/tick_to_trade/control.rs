@@ -246,7 +246,7 @@ impl Control {
         head.put(b"8=FIX.4.4\x019=");
         head.number(len, 3);
         head.put(b"\x01");
-        let sum = self.message[..body_end].iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
+        let sum = tercel_fix::checksum(&self.message[..body_end]);
         let mut tail = Out { bytes: &mut self.message, at: body_end };
         tail.put(b"10=");
         tail.number(u64::from(sum), 3);
