@@ -259,7 +259,7 @@ bodies! {
         ref_seq_num: u32,
         #[doc = "SessionRejectReason (373) or BusinessRejectReason (380) plus 1, 0 when absent."]
         reason: u16,
-        #[doc = "1 session (3), 2 business (j)."]
+        #[doc = "1 session (3), 2 business (j), 3 a report (8) of the peer that could not be read: `ref_tag` names the field, `cl_ord_id` its order."]
         level: u8,
         #[doc = "First byte of RefMsgType (372)."]
         ref_msg_type: u8,

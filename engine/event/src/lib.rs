@@ -9,6 +9,7 @@ mod command;
 mod frame;
 mod hash;
 pub mod layout;
+mod status;
 mod strategy;
 
 pub use body::*;
@@ -18,6 +19,7 @@ pub use frame::{
     write_frame,
 };
 pub use hash::{Chain, StateDigest, hash_words, mix64};
+pub use status::is_terminal;
 pub use strategy::*;
 
 #[cfg(not(target_endian = "little"))]

@@ -26,6 +26,8 @@ pub struct Counters {
     pub unknown_reports: u64,
     /// Orders taken in from reports.
     pub adopted: u64,
+    /// Orders held dead that the venue showed live.
+    pub revived: u64,
     /// Answers to requests that had been settled otherwise.
     pub late_answers: u64,
     /// Orders that an outcome timer, a lost session or a restart made `Unknown`.
@@ -388,6 +390,20 @@ impl Orders {
         let mut dead = self.dead;
         dead.push_back(&mut self.slots, slot);
         self.dead = dead;
+    }
+
+    /// The way back: from the dead ones to its list.
+    #[cold]
+    pub(crate) fn exhume(&mut self, slot: u32) {
+        let mut dead = self.dead;
+        dead.remove(&mut self.slots, slot);
+        self.dead = dead;
+        let order = self.slots[slot as usize];
+        if let Some(at) = self.cell(order.strategy, order.instrument) {
+            let mut list = self.open[at];
+            list.push_back(&mut self.slots, slot);
+            self.open[at] = list;
+        }
     }
 
     fn totals(&mut self, slot: u32, sign: i64) {

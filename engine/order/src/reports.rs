@@ -1,8 +1,9 @@
 //! The venue's side of the conversation: every message that says something about an order.
+use crate::order::Questions;
 use crate::orders::{account_key, strategy_key};
 use crate::state::{Event, Next, next};
 use crate::{Breach, Fill, Order, OrderState, OrderUpdate, Orders, Replaced};
-use tercel_event::{CancelReject, CommandKind, ExecReport, MessageReject, NotSent, NotSentWhy};
+use tercel_event::{CancelReject, CommandKind, ExecReport, MessageReject, NotSent, NotSentWhy, Tif, is_terminal};
 use tercel_types::{AccountId, ClOrdId, Instrument, Money, Qty, Side, SourceId, StrategyId, TimeNs};
 
 /// CxlRejReason (102) "unknown order", plus 1 as the frame carries it.
@@ -63,6 +64,10 @@ impl Orders {
             return update;
         }
         self.detach(slot);
+        let revived = order_lives(&self.slots[slot as usize], report);
+        if revived {
+            self.revive(slot, report, &mut update);
+        }
         let order = &mut self.slots[slot as usize];
         if order.order_id.is_empty() && !report.order_id.is_empty() {
             order.order_id = report.order_id;
@@ -74,19 +79,26 @@ impl Orders {
         }
         match report.exec_type {
             _ if is_fill => self.filled(slot, report, side, &mut update),
+            _ if revived => self.restate(slot, report, &mut update),
             b'0' => {
                 order.acked = true;
                 self.step(slot, Event::Ack, report.poss_dup != 0, &mut update);
             }
             b'4' => self.finish(slot, OrderState::Canceled, &mut update),
-            b'C' | b'3' => self.finish(slot, OrderState::Expired, &mut update),
+            b'C' => self.finish(slot, OrderState::Expired, &mut update),
+            // The end of a day order; one that outlives the day rests until the next.
+            b'3' => {
+                if let Some(end) = self.end_of(slot, b'3') {
+                    self.finish(slot, end, &mut update);
+                }
+            }
             b'8' => self.refused(slot, report.cl_ord_id, OrderState::Rejected, &mut update),
             b'5' => self.replaced(slot, report, &mut update),
             b'I' => self.status(slot, report, &mut update),
             b'D' => {
                 self.breach(&mut update, Breach::Restated);
                 self.restate(slot, report, &mut update);
-                if let Some(end) = final_state(report.ord_status) {
+                if let Some(end) = self.end_of(slot, report.ord_status) {
                     self.finish(slot, end, &mut update);
                 }
             }
@@ -95,6 +107,11 @@ impl Orders {
             // Pending new, cancel and replace are promises, not outcomes.
             b'A' | b'6' | b'E' => {}
             _ => self.breach(&mut update, Breach::Malformed),
+        }
+        let order = &mut self.slots[slot as usize];
+        if revived && order.state.is_open() {
+            // Two words against each other: only an answer to a question decides.
+            order.state = OrderState::Unknown;
         }
         self.settle(slot, now, &mut update);
         update
@@ -108,7 +125,7 @@ impl Orders {
             self.breach(&mut update, Breach::UnknownOrder);
             return update;
         };
-        let gone = reject.reason == CXL_UNKNOWN_ORDER || final_state(reject.ord_status).is_some();
+        let gone = reject.reason == CXL_UNKNOWN_ORDER || is_terminal(reject.ord_status);
         describe(&mut update, &self.slots[slot as usize]);
         self.detach(slot);
         let about = self.about(slot, reject.cl_ord_id);
@@ -154,6 +171,41 @@ impl Orders {
         update
     }
 
+    /// The peer said something about the order that could not be read: it is `Unknown` until a status shows it.
+    pub fn on_unreadable(&mut self, id: ClOrdId, now: TimeNs) -> bool {
+        let Some(slot) = self.find(id) else { return false };
+        let root = self.slots[slot as usize].root;
+        self.lose(now, |order| order.root == root) > 0
+    }
+
+    /// The end that the venue's word means for this order: done for the day ends only what does not outlive the day.
+    fn end_of(&self, slot: u32, ord_status: u8) -> Option<OrderState> {
+        let outlives = self.slots[slot as usize].tif == Tif::Gtc as u8 || self.slots[slot as usize].adopted;
+        match ord_status {
+            b'3' if !outlives => Some(OrderState::Expired),
+            status => final_state(status),
+        }
+    }
+
+    /// An order that was taken for dead and that the venue shows live: open again, and unknown until the venue is asked. To
+    /// risk it is a new order, as one taken in.
+    #[cold]
+    fn revive(&mut self, slot: u32, report: &ExecReport, update: &mut OrderUpdate) {
+        self.exhume(slot);
+        let order = &mut self.slots[slot as usize];
+        order.state = OrderState::Unknown;
+        order.acked = true;
+        order.final_state = None;
+        (order.cancel, order.replace) = (None, None);
+        order.status_from = TimeNs::MIN;
+        order.questions = Questions::NONE;
+        order.order_qty = order.order_qty.max(Qty(report.cum_qty.0.saturating_add(report.leaves_qty.0)));
+        update.before = Some(OrderState::Unknown);
+        update.adopted = true;
+        self.counters.revived += 1;
+        self.breach(update, Breach::State);
+    }
+
     fn about(&self, slot: u32, id: ClOrdId) -> About {
         let order = &self.slots[slot as usize];
         if order.cancel.is_some_and(|request| request.cl_ord_id == id) {
@@ -194,10 +246,9 @@ impl Orders {
             self.breach(update, Breach::LateFill);
             return;
         }
+        let end = self.slots[slot as usize].final_state.or_else(|| self.end_of(slot, report.ord_status));
         let order = &mut self.slots[slot as usize];
-        if let Some(end) = order.final_state {
-            self.finish(slot, end, update);
-        } else if let Some(end) = final_state(report.ord_status) {
+        if let Some(end) = end {
             self.finish(slot, end, update);
         } else if cum_qty < order.order_qty {
             self.missing(slot, update);
@@ -347,7 +398,7 @@ impl Orders {
         order.order_qty = if report.order_qty.0 > 0 { report.order_qty } else { request.order_qty };
         update.replaced = Some(Replaced { accepted: true, px: order.px, order_qty: order.order_qty });
         let done = order.cum_qty >= order.order_qty;
-        match final_state(report.ord_status) {
+        match self.end_of(slot, report.ord_status) {
             Some(end) => self.finish(slot, end, update),
             None if done => self.finish(slot, OrderState::Filled, update),
             None => {
@@ -373,7 +424,7 @@ impl Orders {
 
     /// ExecType I: how the order stands, as an answer to a question of ours.
     fn status(&mut self, slot: u32, report: &ExecReport, update: &mut OrderUpdate) {
-        if let Some(end) = final_state(report.ord_status) {
+        if let Some(end) = self.end_of(slot, report.ord_status) {
             return self.finish(slot, end, update);
         }
         let order = &mut self.slots[slot as usize];
@@ -449,7 +500,7 @@ impl Orders {
         let account =
             self.config.sessions.iter().find(|(session, _)| *session == source).map(|(_, account)| *account)?;
         let root = if report.orig_cl_ord_id.is_none() { report.cl_ord_id } else { report.orig_cl_ord_id };
-        let live = final_state(report.ord_status).is_none() && !matches!(report.exec_type, b'4' | b'8' | b'C' | b'3');
+        let live = !is_terminal(report.ord_status) && !matches!(report.exec_type, b'4' | b'8' | b'C');
         let strategy = self.foreign();
         if root.is_none() || !(live || is_fill) {
             if is_fill {
@@ -512,13 +563,24 @@ fn describe(update: &mut OrderUpdate, order: &Order) {
     update.after = Some(order.state);
 }
 
+/// The order is held dead, and the report, not a repetition nor older than what has been counted, shows it live.
+#[inline]
+fn order_lives(order: &Order, report: &ExecReport) -> bool {
+    order.state.is_dead()
+        && report.poss_dup == 0
+        && report.leaves_qty.0 > 0
+        && report.cum_qty >= order.cum_qty
+        && matches!(report.exec_type, b'0' | b'5' | b'I' | b'D' | b'F' | b'1')
+        && !is_terminal(report.ord_status)
+}
+
 /// The end that an OrdStatus (39) names, `None` while the order lives.
 fn final_state(ord_status: u8) -> Option<OrderState> {
     match ord_status {
         b'2' => Some(OrderState::Filled),
         b'4' => Some(OrderState::Canceled),
         b'8' => Some(OrderState::Rejected),
-        b'C' | b'3' => Some(OrderState::Expired),
+        b'C' => Some(OrderState::Expired),
         _ => None,
     }
 }

@@ -187,7 +187,7 @@ impl Orders {
         lost
     }
 
-    fn lose(&mut self, now: TimeNs, which: impl Fn(&Order) -> bool) -> usize {
+    pub(crate) fn lose(&mut self, now: TimeNs, which: impl Fn(&Order) -> bool) -> usize {
         let mut lost = 0;
         self.for_each_open(|orders, slot| {
             let order = &orders.slots[slot as usize];

@@ -14,7 +14,7 @@ pub struct OrderUpdate {
     pub side: Option<Side>,
     pub before: Option<OrderState>,
     pub after: Option<OrderState>,
-    /// The record was made by this message: an order of ours that the venue has and we had not.
+    /// The record was made, or made open again, by this message: an order of ours that the venue has and we had not.
     pub adopted: bool,
     pub fill: Option<Fill>,
     pub replaced: Option<Replaced>,

@@ -523,3 +523,60 @@ fn own_quantity_counts_what_the_public_book_shows() {
 }
 
 mod random;
+
+#[test]
+fn an_order_held_dead_that_the_venue_shows_live_is_unknown_again_and_reserved() {
+    for (exec_type, status) in [(b'I', b'0'), (b'0', b'0'), (b'D', b'0')] {
+        let (mut orders, mut venue) = with_new();
+        let dead = orders.on_exec_report(&venue.report(b'4', b'4', 1, 0, 0), SRC, TimeNs(210));
+        assert!(dead.released);
+        let live = venue.report(exec_type, status, 1, 0, 10);
+        let old = ExecReport { poss_dup: 1, exec_id: ExecId::new(b"old").unwrap(), ..live };
+        assert!(!orders.on_exec_report(&old, SRC, TimeNs(220)).adopted, "a repetition proves nothing about now");
+        assert_eq!(state(&orders), OrderState::Canceled);
+        let update = orders.on_exec_report(&live, SRC, TimeNs(230));
+        assert!(update.adopted && update.breach == Some(Breach::State));
+        assert_eq!(orders.account_open_totals(ACCOUNT, X).buy_qty, Qty(10));
+        assert_eq!((orders.counters().revived, state(&orders)), (1, OrderState::Unknown));
+        assert!(orders.status_due().is_some(), "the venue is asked");
+        is_consistent(&orders);
+        orders.on_command(&command(CommandKind::Cancel, 3, 1, 0, 0, 240)).unwrap();
+        assert!(orders.on_exec_report(&venue.report(b'4', b'4', 3, 0, 0), SRC, TimeNs(250)).released);
+        assert_eq!(orders.account_open_totals(ACCOUNT, X).buy_qty, Qty(0));
+        is_consistent(&orders);
+    }
+}
+
+#[test]
+fn a_late_fill_that_leaves_quantity_revives_and_one_that_ends_the_order_does_not_leave_it_open() {
+    let (mut orders, mut venue) = with_new();
+    orders.on_exec_report(&venue.report(b'4', b'4', 1, 0, 0), SRC, TimeNs(210));
+    let update = orders.on_exec_report(&venue.fill(1, 4, 600_000, 4, 6), SRC, TimeNs(220));
+    assert!(update.adopted && update.fill.is_some());
+    assert_eq!(orders.account_open_totals(ACCOUNT, X).buy_qty, Qty(6));
+    is_consistent(&orders);
+    assert!(orders.on_exec_report(&venue.fill(1, 6, 600_000, 10, 0), SRC, TimeNs(230)).released);
+    is_consistent(&orders);
+}
+
+#[test]
+fn done_for_the_day_ends_a_day_order_and_not_one_that_outlives_the_day() {
+    for (tif, open) in [(Tif::Day, false), (Tif::Gtc, true)] {
+        let (mut orders, mut venue) = (table(64), Venue { exec: 0 });
+        let new = Command { tif: tif as u8, ..command(CommandKind::New, 1, 0, 600_000, 10, 100) };
+        orders.on_command(&new).unwrap();
+        orders.on_exec_report(&venue.report(b'0', b'0', 1, 0, 10), SRC, TimeNs(200));
+        let update = orders.on_exec_report(&venue.report(b'3', b'3', 1, 0, 0), SRC, TimeNs(210));
+        assert_eq!((update.released, state(&orders).is_open()), (!open, open));
+        is_consistent(&orders);
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_read_makes_its_order_unknown() {
+    let (mut orders, _) = with_new();
+    assert!(orders.on_unreadable(id(1), TimeNs(210)));
+    assert_eq!((state(&orders), orders.unknown_count(ACCOUNT)), (OrderState::Unknown, 1));
+    assert!(!orders.on_unreadable(id(9), TimeNs(220)), "of no order");
+    is_consistent(&orders);
+}
