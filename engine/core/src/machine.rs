@@ -66,6 +66,8 @@ pub struct Core {
     pub(crate) want_buf: WantBuf,
     /// Earliest time at which something refused in this reconciliation may be tried again.
     pub(crate) refused_until: Option<TimeNs>,
+    /// Counts of the order table that have been acted on.
+    pub(crate) breaches_seen: [u64; 4],
     timer_ids: Vec<u32>,
 }
 
@@ -154,6 +156,7 @@ impl Core {
             working: Vec::with_capacity(config.orders_max),
             want_buf: WantBuf::default(),
             refused_until: None,
+            breaches_seen: [0; 4],
             runners,
             config,
         })

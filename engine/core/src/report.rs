@@ -29,6 +29,8 @@ pub struct Counters {
     pub venue_rejects: u64,
     pub cancel_rejects: u64,
     pub message_rejects: u64,
+    /// Reports of the venue that the gateway could not read.
+    pub unreadable_reports: u64,
     pub order_breaches: u64,
     pub status_asked: u64,
     pub late_mass_status: u64,
@@ -73,6 +75,7 @@ impl Default for Counters {
             venue_rejects: 0,
             cancel_rejects: 0,
             message_rejects: 0,
+            unreadable_reports: 0,
             order_breaches: 0,
             status_asked: 0,
             late_mass_status: 0,

@@ -3,6 +3,9 @@
 //!
 //!   Closed ──LoggedOn──▶ Asked ──MassStatusEnd──▶ Resolving ──nothing unknown──▶ Open
 //!     ▲                    └────────────── Disconnected, LoggedOut, EpochStart ──────┘
+//!
+//! On a session that is up, `LoggedOn` (numbers were reset), `Recovered` (a gap was closed) and a report that could not be
+//! read lead back to Asked.
 use tercel_event::{Chain, Reason};
 use tercel_types::{AccountId, ClOrdId, SourceId};
 
@@ -41,6 +44,12 @@ impl Session {
     #[inline]
     pub fn is_up(&self) -> bool {
         self.gate != Gate::Closed
+    }
+
+    /// The venue has told everything that it has open.
+    #[inline]
+    pub fn is_answered(&self) -> bool {
+        matches!(self.gate, Gate::Resolving | Gate::Open)
     }
 
     /// Positions and orders of the session are what the venue has.

@@ -2,17 +2,20 @@
 use crate::deadlines::TimerClass;
 use crate::session::Gate;
 use crate::trade::Refusal;
-use crate::{Core, Outbox};
+use crate::{Core, NO_STRATEGY, Outbox};
 use tercel_event::{
     CancelReject, Command, CommandKind, ExecReport, Frame, MassStatusEnd, MessageReject, NotSent, NotSentWhy, Reason,
     Scope, Sent, SessionEvent, SessionStatus, TradingState,
 };
-use tercel_order::{Order, OrderState, OrderUpdate};
+use tercel_order::{Breach, Order, OrderState, OrderUpdate};
 use tercel_types::{ClOrdId, SourceId};
+
+/// `MessageReject::level` of a report that the gateway could not read.
+const UNREADABLE: u8 = 3;
 
 impl Core {
     pub(crate) fn on_exec_report(&mut self, frame: &Frame<'_>, out: &mut Outbox) {
-        let (Ok(report), Some(_)) = (frame.body::<ExecReport>(), self.session_of(frame.header.src)) else {
+        let (Ok(report), Some(idx)) = (frame.body::<ExecReport>(), self.session_of(frame.header.src)) else {
             return self.bad_frame();
         };
         self.ts_cause = report.ts_recv;
@@ -24,7 +27,39 @@ impl Core {
         if report.exec_type == b'5' && !update.duplicate {
             self.counters.replaced += 1;
         }
+        self.watch_breaches(idx, &update, out);
         self.on_update(&update, out);
+        if update.adopted && self.sessions[idx].is_answered() {
+            // The mass status answer has been dealt with: nobody else would take it out.
+            self.cancel_orphans(frame.header.src, out);
+        }
+    }
+
+    /// What the venue did or knows and our books cannot follow: told, and from there the account's positions may only
+    /// shrink, until a person has compared them with the venue's.
+    fn watch_breaches(&mut self, idx: usize, update: &OrderUpdate, out: &mut Outbox) {
+        const GRAVE: [Breach; 4] =
+            [Breach::TradeBusted, Breach::TradeCorrected, Breach::TableFull, Breach::MissingFill];
+        let breaches = self.orders.counters().breaches;
+        for (at, breach) in GRAVE.into_iter().enumerate() {
+            let count = breaches[breach as usize];
+            if core::mem::replace(&mut self.breaches_seen[at], count) == count {
+                continue;
+            }
+            let account = self.sessions[idx].account;
+            let mut fresh = matches!(breach, Breach::TradeBusted | Breach::TradeCorrected);
+            for runner in self.runners.iter().filter(|runner| runner.account == account) {
+                fresh |= self.risk.state(runner.id, account) == TradingState::Active;
+                self.risk.reduce(runner.id);
+            }
+            if fresh {
+                // A missing fill is counted at every answer that shows it; once is enough to hear of it.
+                let strategy = if update.root.is_none() { NO_STRATEGY } else { update.strategy };
+                let id = Some(update.instrument);
+                self.note(Reason::Verdict as u16, strategy, id, 12, 255, breach as i64, 0, out);
+                self.tick_control(Scope::Account, account.0);
+            }
+        }
     }
 
     pub(crate) fn on_cancel_reject(&mut self, frame: &Frame<'_>, out: &mut Outbox) {
@@ -64,9 +99,43 @@ impl Core {
         let Ok(reject) = frame.body::<MessageReject>() else { return self.bad_frame() };
         self.ts_cause = reject.ts_recv;
         self.counters.message_rejects += 1;
+        if reject.level == UNREADABLE {
+            return self.on_unreadable(&reject, frame.header.src, out);
+        }
         let update = self.orders.on_message_reject(&reject, self.now);
         self.leg_waits(&update, true);
         self.on_update(&update, out);
+    }
+
+    /// A report of the venue that the gateway could not read, and that may have been a fill: nothing new is sent on the
+    /// session until the venue has been asked how everything stands.
+    #[cold]
+    fn on_unreadable(&mut self, reject: &MessageReject, src: SourceId, out: &mut Outbox) {
+        let Some(idx) = self.session_of(src) else { return self.bad_frame() };
+        self.counters.unreadable_reports += 1;
+        let (strategy, id) = match self.orders.get(reject.cl_ord_id) {
+            Some(order) => (order.strategy, Some(order.instrument)),
+            None => (NO_STRATEGY, None),
+        };
+        let (tag, number) = (i64::from(reject.ref_tag), i64::from(reject.msg_seq_num));
+        self.note(Reason::Reconcile as u16, strategy, id, 33, 255, tag, number, out);
+        match self.sessions[idx].gate {
+            Gate::Closed => {}
+            // Asked already. Asking again for every answer that cannot be read would never end.
+            Gate::Asked | Gate::Resolving => {
+                self.orders.on_unreadable(reject.cl_ord_id, self.now);
+            }
+            Gate::Open => self.reconcile_again(idx, out),
+        }
+        self.touch_session(idx);
+    }
+
+    /// Messages of the venue may have been lost on a session that stayed up: closes its gate and asks how everything stands.
+    fn reconcile_again(&mut self, idx: usize, out: &mut Outbox) {
+        self.close_session(idx);
+        self.orders.on_session_lost(self.sessions[idx].src, self.now);
+        self.ask_everything(idx, out);
+        self.touch_session(idx);
     }
 
     /// After a refusal the leg waits, so that a venue that says no is not asked again at the speed of light.
@@ -116,17 +185,13 @@ impl Core {
         match SessionEvent::from_code(status.event) {
             Some(SessionEvent::Connected) => {}
             Some(SessionEvent::LoggedOn) => {
-                self.sessions[idx].gap = false;
-                if !self.sessions[idx].is_up() {
-                    self.ask_everything(idx, out);
-                    self.touch_session(idx);
-                }
+                // While it is up: numbers were reset, and with them went messages that nobody will resend.
+                self.reconcile_again(idx, out);
             }
             Some(SessionEvent::Recovering) => self.sessions[idx].gap = true,
-            Some(SessionEvent::Recovered) => {
-                self.sessions[idx].gap = false;
-                self.touch_session(idx);
-            }
+            // What filled the gap was resent, or replaced by the word that it will not be.
+            Some(SessionEvent::Recovered) if self.sessions[idx].is_up() => self.reconcile_again(idx, out),
+            Some(SessionEvent::Recovered) => self.sessions[idx].gap = false,
             Some(SessionEvent::LoggedOut | SessionEvent::Disconnected) => {
                 self.counters.session_losses += u64::from(self.sessions[idx].is_up());
                 self.close_session(idx);

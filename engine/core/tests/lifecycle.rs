@@ -382,3 +382,111 @@ fn a_target_that_needs_no_position_waits_for_the_gate_too() {
     assert_eq!(kinds(&opened), [(New, BUY, ASK + 1, 10)]);
     s.end();
 }
+
+#[test]
+fn a_session_that_may_have_lost_messages_is_reconciled_again() {
+    for event in [SessionEvent::LoggedOn, SessionEvent::Recovered] {
+        let mut s = Script::started(quoter);
+        let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+        s.ack(&open[0]);
+        s.ack(&open[1]);
+        s.session(SessionEvent::Recovering);
+        let asked = s.session(event);
+        assert_eq!(kinds(&asked), [(MassStatus, 0, 0, 0)], "{event:?}");
+        assert_eq!(s.core().report().sessions, [(FIX, Gate::Asked)]);
+        assert!(!s.core().risk().is_gate_open(AccountId(0)));
+        s.report(&open[0], b'I', |r| (r.ord_status, r.mass_status) = (b'0', 1));
+        let by_name = s.mass_status_end(&asked[0]);
+        assert!(by_name.iter().any(|c| c.kind == Status as u8 && c.cl_ord_id == open[1].cl_ord_id), "{by_name:?}");
+        s.report(&open[1], b'I', |r| (r.ord_status, r.leaves_qty) = (b'4', Qty(0)));
+        assert_eq!(s.core().report().sessions, [(FIX, Gate::Open)]);
+        assert!(s.core().risk().is_gate_open(AccountId(0)));
+        s.end();
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_read_closes_the_gate_until_the_venue_has_spoken() {
+    let mut s = Script::started(quoter);
+    let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+    s.ack(&open[0]);
+    s.ack(&open[1]);
+    let unreadable = MessageReject {
+        cl_ord_id: open[0].cl_ord_id,
+        level: 3,
+        ref_msg_type: b'8',
+        ref_tag: 31,
+        msg_seq_num: 9,
+        ..Default::default()
+    };
+    let asked = s.feed(FIX, &unreadable, &[]);
+    assert_eq!(kinds(&asked), [(MassStatus, 0, 0, 0)]);
+    assert!(s.notes().contains(&(Reason::Reconcile, 33, 31)), "{:?}", s.notes());
+    assert!(s.bbo(BID + 5, ASK + 5).is_empty(), "nothing is sent before the answer");
+    assert!(s.feed(FIX, &unreadable, &[]).is_empty(), "an answer that cannot be read does not ask for another");
+    for order in &open {
+        s.report(order, b'I', |r| (r.ord_status, r.mass_status) = (b'0', 1));
+    }
+    let moved = s.mass_status_end(&asked[0]);
+    assert!(moved.iter().any(|c| c.kind == Replace as u8), "open, and the quotes follow: {moved:?}");
+    assert_eq!(s.core().counters().unreadable_reports, 2);
+    s.end();
+}
+
+#[test]
+fn an_order_that_turns_up_after_the_gate_has_opened_is_cancelled() {
+    let mut s = Script::started(quoter);
+    let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+    let lost = ClOrdId::new(0, 0, 77).unwrap();
+    let lost = Command { cl_ord_id: lost, root_cl_ord_id: lost, px: Price(BID - 100), order_qty: Qty(5), ..open[0] };
+    let cancels = s.ack(&lost);
+    assert_eq!(kinds(&cancels), [(Cancel, BUY, BID - 100, 5)]);
+    assert!(s.ack(&lost).is_empty(), "once");
+    s.canceled(&cancels[0], 0);
+    assert_eq!(s.core().counters().orphans, 1);
+    s.end();
+}
+
+#[test]
+fn a_dead_order_that_the_venue_shows_live_is_withdrawn_and_asked_about() {
+    let mut s = Script::started(quoter);
+    let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+    s.ack(&open[0]);
+    s.ack(&open[1]);
+    s.feed_status(FeedEvent::Disconnected);
+    s.canceled(&open[0], 0);
+    let asked = s.report(&open[0], b'D', |r| r.ord_status = b'0');
+    assert_eq!(kinds(&asked).iter().map(|c| c.0).collect::<Vec<_>>(), [Cancel, Status]);
+    assert_eq!(s.core().orders().account_open_totals(AccountId(0), X).buy_qty, Qty(10));
+    s.fill(&open[0], 10, 10);
+    assert_eq!((s.position(0), s.core().counters().ledger_differences), (10, 0));
+    s.end();
+}
+
+#[test]
+fn a_trade_that_the_venue_takes_back_lets_positions_only_shrink() {
+    for exec_type in [b'H', b'G'] {
+        let mut s = Script::started(quoter);
+        let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+        s.ack(&open[0]);
+        s.fill(&open[0], 4, 4);
+        s.report(&open[0], exec_type, |r| (r.ord_status, r.cum_qty, r.leaves_qty) = (b'1', Qty(4), Qty(6)));
+        assert_eq!(s.core().trading_state(StrategyId(0)), TradingState::Reducing);
+        let breach = if exec_type == b'H' { 7 } else { 8 };
+        assert!(s.notes().contains(&(Reason::Verdict, 12, breach)), "{:?}", s.notes());
+        s.end();
+    }
+}
+
+#[test]
+fn a_missing_fill_lets_positions_only_shrink_and_is_told_once() {
+    let mut s = Script::started(quoter);
+    let open: Vec<Command> = s.seq.sink().frames().filter_map(|f| f.body::<Command>().ok()).skip(1).collect();
+    s.ack(&open[0]);
+    for _ in 0..2 {
+        s.report(&open[0], b'I', |r| (r.ord_status, r.cum_qty, r.leaves_qty) = (b'1', Qty(4), Qty(6)));
+    }
+    assert_eq!(s.core().trading_state(StrategyId(0)), TradingState::Reducing);
+    assert_eq!(s.notes().iter().filter(|note| **note == (Reason::Verdict, 12, 5)).count(), 1);
+    s.end();
+}
