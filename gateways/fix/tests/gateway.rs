@@ -87,7 +87,7 @@ fn a_fill_becomes_a_report_with_every_number_exact() {
 }
 
 #[test]
-fn an_unreadable_report_is_rejected_by_tag_and_reaches_no_one() {
+fn an_unreadable_report_is_rejected_by_tag_and_told_to_the_core() {
     for (body, tag, reason) in [
         ("17=X|150=F|39=1|14=0.002|151=0.003|32=0.0015|31=61800.2|", 32, 6),
         ("17=X|150=F|39=1|14=0.002|151=0.003|32=0.002|31=61800.25|", 31, 6),
@@ -101,6 +101,8 @@ fn an_unreadable_report_is_rejected_by_tag_and_reaches_no_one() {
         talk.settle();
         report(&mut talk, 1, body);
         assert!(talk.io.bodies::<ExecReport>().is_empty(), "{body}");
+        let told = talk.io.bodies::<MessageReject>()[0];
+        assert_eq!((told.cl_ord_id, told.level, told.ref_msg_type, told.ref_tag), (order_id(1), 3, b'8', tag));
         let wrote = String::from_utf8_lossy(&talk.io.bytes).replace('\u{1}', "|");
         assert!(wrote.contains(&format!("|371={tag}|372=8|373={reason}|")), "{body}: {wrote}");
         assert_eq!(talk.rig.gateway.counters().malformed, 1);
@@ -110,6 +112,7 @@ fn an_unreadable_report_is_rejected_by_tag_and_reaches_no_one() {
     let bytes = talk.rig.venue.send(msg_type::EXECUTION_REPORT, "37=V|55=OTHER|54=1|17=X|150=0|39=0|14=0|151=0|", now);
     talk.receive(&bytes);
     assert_eq!(talk.rig.gateway.counters().malformed, 1, "an instrument that is not in the master");
+    assert!(talk.io.bodies::<MessageReject>().is_empty(), "and no order of ours");
 }
 
 #[test]
@@ -482,4 +485,77 @@ fn a_gateway_is_an_object() {
     let io: &mut dyn GatewayIo = &mut io;
     gateway.kill(Now { engine: TimeNs(0), wall: TimeNs(0) }, io);
     assert!(!gateway.is_ready() && gateway.next_deadline().is_none());
+}
+
+#[test]
+fn what_a_fill_says_beside_the_fill_may_be_unreadable_and_the_fill_counts() {
+    for (extra, order) in [
+        ("12=0.0000000000001|13=3|", "V1"),
+        ("44=61800.25|", "V1"),
+        ("44=|12=|58=|", "V1"),
+        ("", "V2345678901234567890123456789012345678901234"),
+    ] {
+        let mut talk = Talk::logged_on();
+        talk.rig.set_answer(Answer::Mute);
+        talk.command(kind(CommandKind::New), 1, 0);
+        talk.settle();
+        let now = talk.now;
+        let body = format!(
+            "37={order}|11={}|55=BTCUSDT|54=1|17=X9|150=F|39=1|32=0.002|31=61799.9|14=0.002|151=0.003|{extra}",
+            text(1)
+        );
+        let bytes = talk.rig.venue.send(msg_type::EXECUTION_REPORT, &body, now);
+        talk.receive(&bytes);
+        let fill = talk.io.bodies::<ExecReport>()[0];
+        assert_eq!((fill.last_qty, fill.last_px, fill.cum_qty), (Qty(2), Price(617_999), Qty(2)), "{extra}");
+        assert_eq!((fill.has_px, fill.px, fill.has_commission, fill.commission), (0, Price(0), 0, 0), "{extra}");
+        assert_eq!(talk.rig.gateway.counters().malformed, 0);
+    }
+}
+
+#[test]
+fn a_mass_status_is_complete_with_reports_that_cannot_be_used() {
+    let mut talk = Talk::logged_on();
+    talk.rig.set_answer(Answer::Mute);
+    talk.command(kind(CommandKind::MassStatus), 4, 0);
+    talk.settle();
+    let now = talk.now;
+    for (at, symbol) in ["OTHER", "BTCUSDT"].into_iter().enumerate() {
+        let cum = if symbol == "BTCUSDT" { "0.0001" } else { "0" };
+        let body = format!(
+            "37=V{at}|11={}|55={symbol}|54=1|17=X|150=I|39=0|14={cum}|151=1|584={}|911=2|",
+            text(70 + at as u64),
+            text(4)
+        );
+        let bytes = talk.rig.venue.send(msg_type::EXECUTION_REPORT, &body, now);
+        talk.receive(&bytes);
+    }
+    assert_eq!(talk.io.bodies::<MassStatusEnd>().iter().map(|end| end.orders_count).collect::<Vec<_>>(), [2]);
+    let told = talk.io.bodies::<MessageReject>();
+    assert_eq!(told.iter().map(|told| (told.cl_ord_id, told.level)).collect::<Vec<_>>(), [(order_id(71), 3)]);
+    let counters = talk.rig.gateway.counters();
+    assert_eq!((counters.foreign, counters.malformed), (1, 1));
+}
+
+#[test]
+fn a_reject_of_another_message_type_does_not_name_the_order_of_that_number() {
+    let mut talk = Talk::logged_on();
+    talk.rig.set_answer(Answer::Mute);
+    talk.command(kind(CommandKind::New), 1, 0);
+    talk.settle();
+    let now = talk.now;
+    let bytes = talk.rig.venue.send(msg_type::REJECT, "45=2|372=F|373=5|", now);
+    talk.receive(&bytes);
+    assert!(talk.io.bodies::<MessageReject>()[0].cl_ord_id.is_none());
+    assert_eq!(talk.rig.gateway.open_orders(), 1);
+}
+
+#[test]
+fn an_order_that_is_done_for_the_day_stays_in_reach_of_a_kill() {
+    let mut talk = Talk::logged_on();
+    talk.rig.set_answer(Answer::Mute);
+    talk.command(kind(CommandKind::New), 1, 0);
+    talk.settle();
+    report(&mut talk, 1, "17=X|150=3|39=3|14=0|151=0.005|");
+    assert_eq!(talk.rig.gateway.open_orders(), 1);
 }

@@ -5,7 +5,7 @@ use crate::session::{Inbound, Link, Verdict, reject_reason};
 use crate::stamp::parse_stamp;
 use crate::store::Store;
 use crate::tag::{self, msg_type};
-use tercel_event::{CancelReject, CommandKind, ExecReport, MassStatusEnd, MessageReject};
+use tercel_event::{CancelReject, CommandKind, ExecReport, MassStatusEnd, MessageReject, is_terminal};
 use tercel_net::{GatewayIo, Now};
 use tercel_types::{ClOrdId, Decimal, ExecId, Instrument, OrderId, Price, Qty, Side, TimeNs};
 
@@ -107,22 +107,61 @@ impl Desk {
             return Verdict::Done;
         }
         let ts_exchange = self.stamps.read(texts.transact_time).unwrap_or(TimeNs(0));
-        let report = match self.report_of(&texts, ts_exchange, inbound) {
-            Ok(report) => report,
-            Err((ref_tag, reason)) => return self.malformed(ref_tag, reason),
+        let (slot, verdict) = match self.report_of(&texts, ts_exchange, inbound) {
+            Ok(report) => {
+                let slot = self.track(&report);
+                if !texts.mass_request.is_empty() {
+                    io.crash_point("reconcile");
+                }
+                self.push(&report, io);
+                (slot, Verdict::Done)
+            }
+            Err((ref_tag, reason)) => (None, self.unreadable(&texts, ref_tag, reason, inbound, io)),
         };
-        let slot = self.track(&report);
-        if !texts.mass_request.is_empty() {
-            io.crash_point("reconcile");
-        }
-        self.push(&report, io);
         if let Some(slot) = slot {
             self.kill_order(slot, link, now, io);
         }
+        // Counted whether it could be read or not: the answer is complete when the venue has said everything.
         if !texts.mass_request.is_empty() {
             self.count_mass_report(&texts, total, now, io);
         }
-        Verdict::Done
+        verdict
+    }
+
+    /// A report that cannot be told to the core as one. What it said may have been a fill of ours, so the core hears that
+    /// something was said; what names another instrument and no order of ours is only counted.
+    #[cold]
+    fn unreadable(
+        &mut self,
+        texts: &Texts<'_>,
+        ref_tag: u32,
+        reason: u32,
+        inbound: &Inbound<'_>,
+        io: &mut (dyn GatewayIo + '_),
+    ) -> Verdict {
+        let ids = [texts.cl_ord_id, texts.orig_cl_ord_id].map(|text| ClOrdId::parse(text).unwrap_or(ClOrdId::NONE));
+        let ours = ids.into_iter().find(|&id| self.table.find(id).is_some());
+        if ours.is_none() && !texts.symbol.is_empty() && self.instrument_of(texts.symbol).is_none() {
+            if texts.mass_request.is_empty() {
+                return self.malformed(ref_tag, reason);
+            }
+            // A mass status asks for the whole account, and so answers for instruments that are not traded here.
+            self.counters.foreign += 1;
+            return Verdict::Done;
+        }
+        let named = ids.into_iter().find(|id| !id.is_none());
+        let reject = MessageReject {
+            cl_ord_id: ours.or(named).unwrap_or(ClOrdId::NONE),
+            ref_seq_num: 0,
+            reason: reason as u16 + 1,
+            level: UNREADABLE,
+            ref_msg_type: msg_type::EXECUTION_REPORT[0],
+            ref_tag,
+            msg_seq_num: inbound.msg_seq_num,
+            ts_recv: inbound.ts_recv,
+        };
+        self.push(&reject, io);
+        self.malformed(ref_tag, reason)
     }
 
     /// The report as a frame, or the tag that is missing or cannot be read, with its SessionRejectReason.
@@ -154,11 +193,14 @@ impl Desk {
         let trade = matches!(texts.exec_type, b'F' | b'G' | b'H' | b'1' | b'2');
         let last_px = if trade { optional(instrument.price_step, texts.last_px, tag::LAST_PX)? } else { 0 };
         let last_qty = if trade { optional(instrument.lot, texts.last_qty, tag::LAST_QTY)? } else { 0 };
+        // What is for information only may be too fine or too long for a frame; then it is absent, and the rest stands.
+        let px = if texts.px.is_empty() { None } else { count_of(instrument.price_step, texts.px).ok() };
         let commission = if texts.comm_type == b'3' || texts.comm_type == 0 { texts.commission } else { &[] };
+        let commission = if commission.is_empty() { None } else { count_of(MONEY, commission).ok() };
         Ok(ExecReport {
             cl_ord_id: ClOrdId::parse(texts.cl_ord_id).unwrap_or(ClOrdId::NONE),
             orig_cl_ord_id: ClOrdId::parse(texts.orig_cl_ord_id).unwrap_or(ClOrdId::NONE),
-            px: Price(optional(instrument.price_step, texts.px, tag::PRICE)?),
+            px: Price(px.unwrap_or(0)),
             order_qty: Qty(optional(instrument.lot, texts.order_qty, tag::ORDER_QTY)?),
             last_px: Price(last_px),
             last_qty: Qty(last_qty),
@@ -178,11 +220,11 @@ impl Desk {
             poss_dup: u8::from(inbound.header.poss_dup),
             rej_reason: plus_one(texts.rej_reason) as u8,
             mass_status: u8::from(!texts.mass_request.is_empty()),
-            has_px: u8::from(!texts.px.is_empty()),
+            has_px: u8::from(px.is_some()),
             msg_seq_num: inbound.msg_seq_num,
-            commission: optional(MONEY, commission, tag::COMMISSION)?,
-            has_commission: u64::from(!commission.is_empty()),
-            order_id: OrderId::new(texts.order_id).ok_or((tag::ORDER_ID, RANGE))?,
+            commission: commission.unwrap_or(0),
+            has_commission: u64::from(commission.is_some()),
+            order_id: OrderId::new(texts.order_id).unwrap_or(OrderId::EMPTY),
             exec_id: ExecId::new(texts.exec_id).ok_or((tag::EXEC_ID, RANGE))?,
         })
     }
@@ -206,7 +248,7 @@ impl Desk {
     #[inline]
     fn track(&mut self, report: &ExecReport) -> Option<u32> {
         let found = self.table.find(report.cl_ord_id).or_else(|| self.table.find(report.orig_cl_ord_id));
-        if is_dead(report.ord_status) {
+        if is_terminal(report.ord_status) {
             // A replace that was refused reports on the order, not on itself; only cancel rejects do that, so dead is dead.
             if let Some(slot) = found {
                 self.table.remove(slot);
@@ -301,7 +343,7 @@ impl Desk {
         let found = self.table.find(reject.cl_ord_id).or_else(|| self.table.find(reject.orig_cl_ord_id));
         match found {
             // Too late is not unknown: the final report of a filled order comes by itself.
-            Some(slot) if reject.reason == UNKNOWN_ORDER || is_dead(ord_status) => self.table.remove(slot),
+            Some(slot) if reject.reason == UNKNOWN_ORDER || is_terminal(ord_status) => self.table.remove(slot),
             Some(slot) => self.drop_request(slot, reject.cl_ord_id),
             None => self.counters.foreign += 1,
         }
@@ -313,10 +355,10 @@ impl Desk {
         let message = &inbound.message;
         let session_level = inbound.header.msg_type == msg_type::REJECT;
         let ref_seq_num = message.get_u32(tag::REF_SEQ_NUM).unwrap_or(0);
-        let by_number = self.sent.find(ref_seq_num);
         let by_text = message.get(tag::BUSINESS_REJECT_REF_ID).and_then(|text| ClOrdId::parse(text).ok());
-        let cl_ord_id = by_number.map(|(id, _)| id).or(by_text).unwrap_or(ClOrdId::NONE);
         let ref_msg_type = message.get(tag::REF_MSG_TYPE).unwrap_or(b"");
+        let by_number = self.sent.find(ref_seq_num, ref_msg_type);
+        let cl_ord_id = by_number.map(|(id, _)| id).or(by_text).unwrap_or(ClOrdId::NONE);
         let reason_tag = if session_level { tag::SESSION_REJECT_REASON } else { tag::BUSINESS_REJECT_REASON };
         let kind = by_number.and_then(|(_, kind)| CommandKind::from_u8(kind));
         if let Some(slot) = self.table.find(cl_ord_id) {
@@ -358,11 +400,8 @@ impl Desk {
 /// CxlRejReason 1, unknown order, as a frame carries it.
 const UNKNOWN_ORDER: u8 = 2;
 
-/// OrdStatus (39) after which no fill can follow: filled, cancelled, rejected, expired.
-#[inline]
-fn is_dead(ord_status: u8) -> bool {
-    matches!(ord_status, b'2' | b'4' | b'8' | b'C')
-}
+/// `MessageReject::level` of a report that could not be read.
+const UNREADABLE: u8 = 3;
 
 /// A small number plus one, 0 when absent or not a number.
 fn plus_one(text: &[u8]) -> u16 {

@@ -11,6 +11,7 @@
 mod inbound;
 mod kill;
 mod outbound;
+mod sent;
 mod table;
 mod template;
 mod trail;
@@ -21,6 +22,7 @@ use crate::session::{Application, Inbound, Link, Session, SessionConfig, Verdict
 use crate::stamp::StampReader;
 use crate::store::Store;
 use crate::tag::msg_type;
+use sent::SentRing;
 use table::Table;
 use template::Template;
 use tercel_event::{Body, Command, CommandKind, FrameBuf, NotSent, NotSentWhy, Sent, SessionEvent, SessionStatus};
@@ -70,7 +72,7 @@ pub struct GatewayCounters {
     pub sent: u64,
     pub not_sent: u64,
     pub reports: u64,
-    /// Messages that could not be decoded; the venue was told.
+    /// Messages that could not be decoded; the venue was told, and the core where it was a report.
     pub malformed: u64,
     /// Reports and rejects that name an order which is not ours.
     pub foreign: u64,
@@ -249,6 +251,7 @@ impl<'a, S: Store> Application<dyn GatewayIo + 'a, S> for Desk {
             ..SessionStatus::default()
         };
         self.push(&status, io);
+        self.sent.go_on_from(link.next_out());
         match event {
             SessionEvent::Disconnected | SessionEvent::LoggedOut => self.mass = None,
             SessionEvent::LoggedOn => self.kill_on_logon(link, now, io),
@@ -301,28 +304,4 @@ impl Desk {
 fn about(command: &Command) -> ClOrdId {
     let status = command.kind == CommandKind::Status as u8;
     if status && !command.orig_cl_ord_id.is_none() { command.orig_cl_ord_id } else { command.cl_ord_id }
-}
-
-/// Which request went out under which MsgSeqNum, for the rejects that name only a number. Holds the newest 65,536.
-#[derive(Debug)]
-struct SentRing {
-    slots: Box<[(u32, u8, ClOrdId)]>,
-}
-
-impl SentRing {
-    const SLOTS: usize = 1 << 16;
-
-    fn new() -> Self {
-        Self { slots: vec![(0, 0, ClOrdId::NONE); Self::SLOTS].into_boxed_slice() }
-    }
-
-    #[inline]
-    fn remember(&mut self, msg_seq_num: u32, cl_ord_id: ClOrdId, kind: u8) {
-        self.slots[msg_seq_num as usize % Self::SLOTS] = (msg_seq_num, kind, cl_ord_id);
-    }
-
-    fn find(&self, msg_seq_num: u32) -> Option<(ClOrdId, u8)> {
-        let (number, kind, id) = self.slots[msg_seq_num as usize % Self::SLOTS];
-        (number == msg_seq_num && number != 0).then_some((id, kind))
-    }
 }

@@ -176,7 +176,9 @@ impl<S: Store> Core<S> {
                 ctx,
             );
         }
-        if let Some(empty) = message.empty_field() {
+        // In a report an empty value is an absent one: it is not lost for a field that nobody reads.
+        let lenient = header.msg_type == msg_type::EXECUTION_REPORT;
+        if let Some(empty) = message.empty_field().filter(|_| !lenient) {
             let (reason, text) = (reject_reason::TAG_WITHOUT_VALUE, "Tag specified without a value");
             return self.refuse(message, msg_seq_num, reason, Some(empty), text, ctx);
         }
