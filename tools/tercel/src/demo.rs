@@ -14,6 +14,9 @@ const OBI_SCALPER: &str = include_str!("../../../strategies/obi_scalper.strat");
 const SIDECAR: &str = include_str!("../../sidecar/tercel_sidecar.py");
 const TEMPLATE: &str = include_str!("demo.toml");
 
+/// What the built-in recording can play after its snapshot.
+const BUILT_IN_SECONDS: u64 = 179;
+
 /// A child process that ends when the demo does, whatever the reason.
 struct Ward {
     child: Child,
@@ -120,6 +123,9 @@ fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadIn
         }
     }
     let trouble = watch(args, &running, &mut venue, &mut sidecar, &asked);
+    if !args.json {
+        eprintln!("stopping: cancelling orders, closing the journal, replaying it; Ctrl-C again aborts");
+    }
     let ended = match running.stop() {
         Ok(ended) => ended,
         Err(error) => return Ok(Err(error)),
@@ -292,7 +298,12 @@ fn watch(
     sidecar: &mut Option<Ward>,
     asked: &stop::Asked,
 ) -> Option<String> {
-    let wall = Duration::from_secs_f64(2.5 + args.seconds as f64 / f64::from(args.speed));
+    let mut seconds = args.seconds;
+    if args.data.is_none() && seconds > BUILT_IN_SECONDS {
+        seconds = BUILT_IN_SECONDS;
+        eprintln!("recording  {seconds} s are built in; running those");
+    }
+    let wall = Duration::from_secs_f64(2.5 + seconds as f64 / f64::from(args.speed));
     let started = Instant::now();
     let live = std::io::stderr().is_terminal() && !args.json;
     let mut told = Instant::now();
@@ -314,17 +325,18 @@ fn watch(
             told = Instant::now();
             let p = &running.progress;
             let share = (started.elapsed().as_secs_f64() / wall.as_secs_f64()).min(1.0);
-            let bar: String = (0..20).map(|at| if f64::from(at) < share * 20.0 { '#' } else { '.' }).collect();
+            let bar: String = (0..12).map(|at| if f64::from(at) < share * 12.0 { '#' } else { '.' }).collect();
             let position = p.position.get() as i64;
+            // Short enough for 80 columns, or every refresh would scroll.
             let line = format!(
-                "[{bar}] {:>3.0} %  {} market frames  {} orders  {} fills  position {} lots  {} signals  {}",
+                "[{bar}] {:>3.0} %  {} msgs  {} orders  {} fills  {} lots  {} signals  {}",
                 share * 100.0,
                 p.market_frames.get(),
                 p.orders.get(),
                 p.fills.get(),
                 position,
                 p.signals.get(),
-                if running.is_ready() { "session up" } else { "session down" },
+                if running.is_ready() { "up" } else { "down" },
             );
             if live {
                 eprint!("\r\x1b[K{line}");
