@@ -4,17 +4,21 @@
 //!
 //! Thread      its own, pinned where the topology says so; the only one that touches the core.
 //! Memory      everything is allocated before `run`; no system call while there is work (idling may park, by topology).
-//! Invariants  order frames are never dropped; market data waits in its ring when the log or a command ring is full; a
-//!             command leaves only after it is in the log, and with `durability` only after its frame is on disk.
+//! Invariants  order frames are never dropped; market data waits in its ring when a command ring is full or the log has
+//!             only the room left that operator and orders need; a message of several parts is finished before another
+//!             source is looked at; a command leaves only after it is in the log, and with `durability` only after its
+//!             own frame, not just that of its cause, is on disk.
+mod journal_watch;
+
 use crate::{CrashPlan, EdgeLog};
+use core::sync::atomic::{Ordering, fence};
+use journal_watch::JournalWatch;
 use std::collections::VecDeque;
 use tercel_core::{CommandBatch, FeedError, Sequencer};
-use tercel_event::{
-    Body, Command, CommandKind, Frame, FrameBuf, Kill, Mode, NotSent, NotSentWhy, Reason, Scope, TradingState, sources,
-};
+use tercel_event::{Body, Command, Frame, FrameBuf, sources};
 use tercel_net::EdgeClock;
 use tercel_ring::{Flag, FrameConsumer, Full, Gauge, Producer, Waiter};
-use tercel_types::{SourceId, TimeNs};
+use tercel_types::{DurationNs, SourceId, TimeNs};
 
 /// Priority of a source: lower first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +46,10 @@ pub struct CommandRing {
 const WAITING_MAX: usize = 4096;
 /// Frames taken from one source in one turn.
 const BATCH: usize = 64;
+/// Looks at an empty ring in the middle of a message before the turn ends without its other parts.
+const PART_SPINS: u32 = 1_000;
+/// How long the end of a run waits for room in the log, in time of the wall.
+const END_WAIT: DurationNs = DurationNs::from_secs(5);
 
 impl CommandRing {
     pub fn new(dest: SourceId, ring: Producer<Command>) -> Self {
@@ -54,9 +62,10 @@ impl CommandRing {
 pub struct CoreCells {
     /// Grows with every turn: the watchdog's proof that the thread is alive.
     pub heartbeat: Gauge,
-    /// Sequence number of the newest input.
+    /// Sequence number of the newest input that is in the log with everything derived from it.
     pub seq: Gauge,
-    /// Sequence number up to which the journal holds everything, for `durability`; raised by the journal thread.
+    /// Sequence number up to which the journal holds every input and everything derived from it, for `durability`;
+    /// raised by the journal thread.
     pub durable_seq: Gauge,
     /// Share of the log that the journal has not read, in percent.
     pub journal_lag_percent: Gauge,
@@ -84,17 +93,16 @@ pub struct CoreLoop<S: EdgeLog> {
     wait_durable: bool,
     cells: CoreCells,
     crash: CrashPlan,
-    lag_halted: bool,
-    failure_told: bool,
+    watch: JournalWatch,
+    /// Source in the middle of a message: nothing else is sequenced until its last part.
+    open_message: Option<usize>,
+    /// Frames wait in this turn, for nothing but room in the log.
+    waits: bool,
     inject: FrameBuf,
     injected: u64,
     turns: u64,
     seq_told: u64,
 }
-
-/// Journal lag, in percent, at which no new order may leave, and at which they may again.
-const LAG_HALT: u64 = 75;
-const LAG_RESUME: u64 = 50;
 
 impl<S: EdgeLog> CoreLoop<S> {
     pub fn new(
@@ -116,8 +124,9 @@ impl<S: EdgeLog> CoreLoop<S> {
             wait_durable,
             cells,
             crash,
-            lag_halted: false,
-            failure_told: false,
+            watch: JournalWatch::default(),
+            open_message: None,
+            waits: false,
             inject: FrameBuf::new(),
             injected: 0,
             turns: 0,
@@ -135,10 +144,12 @@ impl<S: EdgeLog> CoreLoop<S> {
 
     /// Runs until `stop` is raised and every source is empty.
     pub fn run(&mut self, stop: &Flag, waiter: &mut Waiter) {
+        let mut waits_since = None;
         loop {
             if self.turn() {
+                waits_since = None;
                 waiter.reset();
-            } else if stop.is_raised() {
+            } else if stop.is_raised() && !self.waits_for_end(&mut waits_since) {
                 return;
             } else {
                 waiter.idle();
@@ -149,16 +160,32 @@ impl<S: EdgeLog> CoreLoop<S> {
         }
     }
 
-    /// One turn over all sources; `false` when nothing was there.
+    /// Whether an end must wait for the journal: what was taken from the venue is sequenced before the thread goes.
+    #[cold]
+    fn waits_for_end(&self, since: &mut Option<TimeNs>) -> bool {
+        let now = self.clock.now().wall;
+        let waited = now.since(*since.get_or_insert(now));
+        self.waits && !self.cells.log_failed.is_raised() && waited < END_WAIT
+    }
+
+    /// One turn over all sources; `false` when nothing was there, or what was there waits (`is_waiting`).
     pub fn turn(&mut self) -> bool {
         self.turns += 1;
         self.cells.heartbeat.set(self.turns);
+        self.waits = false;
         let mut worked = self.flush();
-        worked |= self.watch_journal();
+        if let Some(at) = self.open_message {
+            worked |= self.drain_source(at);
+        }
+        if self.is_free() {
+            worked |= self.watch_journal();
+        }
         for class in [Class::Operator, Class::Order] {
             worked |= self.drain(class);
         }
-        worked |= self.tick();
+        if self.is_free() {
+            worked |= self.tick();
+        }
         worked |= self.drain(Class::Signal);
         if self.outputs.iter().all(|output| output.waiting.len() < WAITING_MAX) {
             worked |= self.drain(Class::MarketData);
@@ -166,6 +193,8 @@ impl<S: EdgeLog> CoreLoop<S> {
         let (seq, _) = self.sequencer.last();
         if seq != self.seq_told {
             self.seq_told = seq;
+            // ORDERING: pairs with the fence of the journal: who sees the number sees every frame up to it.
+            fence(Ordering::Release);
             self.cells.seq.set(seq);
             if self.turns & 15 == 0 || !worked {
                 self.tell_orders();
@@ -174,6 +203,17 @@ impl<S: EdgeLog> CoreLoop<S> {
             self.tell_orders();
         }
         worked
+    }
+
+    /// True when the last turn left frames where they were because the log had no room for them.
+    pub fn is_waiting(&self) -> bool {
+        self.waits
+    }
+
+    /// Another source may be looked at: no message is open, and there was room for everything so far.
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.open_message.is_none() && !self.waits
     }
 
     /// A walk over the open orders, which are few.
@@ -194,36 +234,62 @@ impl<S: EdgeLog> CoreLoop<S> {
     fn drain(&mut self, class: Class) -> bool {
         let mut worked = false;
         for at in 0..self.sources.len() {
-            if self.sources[at].class != class {
-                continue;
-            }
-            let mut taken = 0;
-            let mut inside_message = false;
-            while taken < BATCH || inside_message {
-                let Some(bytes) = self.sources[at].ring.peek() else {
-                    if inside_message {
-                        // The other parts of the message are on their way: its gateway pushes them without a pause.
-                        core::hint::spin_loop();
-                        continue;
-                    }
-                    break;
-                };
-                let more = Frame::parse(bytes).is_ok_and(|frame| frame.has_more());
-                let now = self.clock.now().engine;
-                let outcome = self.sequencer.feed(bytes, now, &mut self.batch);
-                if outcome == Err(FeedError::LogBusy) {
-                    self.busy();
-                    return worked;
-                }
-                self.sources[at].ring.release();
-                inside_message = more;
-                taken += 1;
-                worked = true;
-                self.crash.pass("after_log_write");
-                self.after(outcome);
+            if self.sources[at].class == class && self.is_free() {
+                worked |= self.drain_source(at);
             }
         }
         worked
+    }
+
+    fn drain_source(&mut self, at: usize) -> bool {
+        let is_market = self.sources[at].class == Class::MarketData;
+        let (mut taken, mut spins) = (0, 0);
+        while taken < BATCH || self.open_message.is_some() {
+            if is_market && self.open_message.is_none() && self.is_tight() {
+                if self.sources[at].ring.peek().is_some() {
+                    self.busy();
+                }
+                break;
+            }
+            let Some(bytes) = self.sources[at].ring.peek() else {
+                if self.open_message.is_some() && spins < PART_SPINS {
+                    // The other parts of the message are on their way: its gateway pushes them without a pause.
+                    spins += 1;
+                    core::hint::spin_loop();
+                    continue;
+                }
+                break;
+            };
+            let (more, overrides) = match Frame::parse(bytes) {
+                Ok(frame) => (frame.has_more(), self.watch.is_overridden_by(&frame)),
+                Err(_) => (false, false),
+            };
+            let now = self.clock.now().engine;
+            let outcome = self.sequencer.feed(bytes, now, &mut self.batch);
+            if outcome == Err(FeedError::LogBusy) {
+                self.after(outcome);
+                break;
+            }
+            self.sources[at].ring.release();
+            self.open_message = (more && outcome.is_ok()).then_some(at);
+            if overrides {
+                self.watch.forget_restore();
+            }
+            taken += 1;
+            self.crash.pass("after_log_write");
+            self.after(outcome);
+        }
+        taken > 0
+    }
+
+    /// Only the room is left that operator and orders need, at a fresh look.
+    #[inline]
+    fn is_tight(&mut self) -> bool {
+        if !self.sequencer.sink().is_tight() {
+            return false;
+        }
+        self.sequencer.sink_mut().refresh();
+        self.sequencer.sink().is_tight()
     }
 
     /// Dispatches what a frame caused. `true` when the frame was taken.
@@ -232,6 +298,8 @@ impl<S: EdgeLog> CoreLoop<S> {
             Ok(()) | Err(FeedError::Frame(_)) => {}
             Err(FeedError::LogBusy) => {
                 self.busy();
+                // Timers that were due before the frame may have found room.
+                self.dispatch();
                 return false;
             }
             Err(FeedError::LogFailed) => {
@@ -247,8 +315,10 @@ impl<S: EdgeLog> CoreLoop<S> {
 
     #[cold]
     fn busy(&mut self) {
+        self.waits = true;
         self.cells.log_busy.set(self.cells.log_busy.get() + 1);
-        self.sequencer.sink_mut().refresh();
+        let lag = self.sequencer.sink_mut().refresh();
+        self.cells.journal_lag_percent.set(lag);
     }
 
     #[inline]
@@ -287,72 +357,16 @@ impl<S: EdgeLog> CoreLoop<S> {
         worked
     }
 
-    /// The steps of journal lag: at 75 % no new order (cancels pass), at 100 % the log has no room and inputs wait. A
-    /// journal that cannot be written halts for good.
-    fn watch_journal(&mut self) -> bool {
-        if self.turns & 255 != 0 {
-            return false;
-        }
-        let lag = self.sequencer.sink_mut().refresh();
-        self.cells.journal_lag_percent.set(lag);
-        if self.cells.journal_failed.is_raised() && !self.failure_told {
-            self.failure_told = true;
-            self.lag_halted = true;
-            self.halt(TradingState::Halted);
-            self.refuse_waiting();
-            return self.kill_all();
-        }
-        if !self.lag_halted && lag >= LAG_HALT {
-            self.lag_halted = true;
-            return self.halt(TradingState::Halted);
-        }
-        if self.lag_halted && !self.failure_told && lag <= LAG_RESUME {
-            self.lag_halted = false;
-            return self.halt(TradingState::Active);
-        }
-        false
-    }
-
-    #[cold]
-    fn halt(&mut self, state: TradingState) -> bool {
-        let reason = u64::from(Reason::Operator as u16);
-        self.inject(&Mode { operator: 0, state: state as u8, scope: Scope::All as u8, id: 0, reason })
-    }
-
-    #[cold]
-    fn kill_all(&mut self) -> bool {
-        self.inject(&Kill { operator: 0, scope: Scope::All as u8, ..Default::default() })
-    }
-
-    /// The disk will never hold what still waits for it: orders are answered `NotSent`, the rest may leave.
-    #[cold]
-    fn refuse_waiting(&mut self) {
-        self.wait_durable = false;
-        for at in 0..self.outputs.len() {
-            for _ in 0..self.outputs[at].waiting.len() {
-                let Some(command) = self.outputs[at].waiting.pop_front() else { break };
-                if command.kind == CommandKind::New as u8 || command.kind == CommandKind::Replace as u8 {
-                    self.inject(&NotSent {
-                        cl_ord_id: command.cl_ord_id,
-                        cmd_seq: command.seq,
-                        cmd_index: u32::from(command.index),
-                        why: NotSentWhy::Storage as u8,
-                        command: command.kind,
-                        reserved: 0,
-                        ts: command.ts,
-                    });
-                } else {
-                    self.outputs[at].waiting.push_back(command);
-                }
-            }
-        }
-    }
-
+    /// Sequences a frame of the core thread's own. `false` when it is not in the log: try again later.
     fn inject<B: Body>(&mut self, body: &B) -> bool {
-        self.injected += 1;
-        self.inject.write(sources::CORE, self.injected, 0, body, &[]);
+        self.inject.write(sources::CORE, self.injected + 1, 0, body, &[]);
         let now: TimeNs = self.clock.now().engine;
         let outcome = self.sequencer.feed(self.inject.bytes(), now, &mut self.batch);
-        self.after(outcome)
+        let taken = self.after(outcome);
+        self.injected += u64::from(taken);
+        taken
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,15 @@ use tercel_ring::LogWriter;
 pub trait EdgeLog: LogSink {
     /// Looks at the readers' cursors. Returns the lag of the slowest in percent of the log.
     fn refresh(&mut self) -> u64;
+
+    /// True when the room that is left, as of the last look, is kept for operator and order frames.
+    fn is_tight(&self) -> bool {
+        false
+    }
 }
+
+/// One part in so many of the log is kept free of market data.
+const RESERVE_PARTS: usize = 8;
 
 impl EdgeLog for MemoryLog {
     fn refresh(&mut self) -> u64 {
@@ -55,6 +63,11 @@ impl EdgeLog for MappedLog {
         let capacity = self.writer.capacity() as u64;
         self.room = capacity.saturating_sub(lag) as usize;
         lag * 100 / capacity
+    }
+
+    #[inline]
+    fn is_tight(&self) -> bool {
+        self.room() < self.writer.capacity() / RESERVE_PARTS
     }
 }
 
