@@ -329,19 +329,34 @@ impl Running {
             eprintln!("{error}; cancelling through the order gateway");
             self.kill.raise();
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
         // Cancels take a moment to be made, so an empty table right now proves nothing.
-        let grace = Instant::now() + Duration::from_millis(100);
-        while Instant::now() < deadline && (Instant::now() < grace || self.cells.orders_open.get() > 0) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if self.cells.orders_open.get() > 0 {
+        std::thread::sleep(Duration::from_millis(100));
+        if !self.all_closed_within(Duration::from_secs(5)) {
             eprintln!(
-                "{} orders are still open or unknown after 5 s; the next start will ask the venue about them",
+                "{} orders are still open or unknown after 5 s; the order gateway cancels what its own table shows",
                 self.cells.orders_open.get()
             );
+            self.orders.cancel_all.raise();
+            if !self.all_closed_within(Duration::from_secs(2)) {
+                eprintln!(
+                    "{} orders are still open or unknown; the next start will ask the venue about them",
+                    self.cells.orders_open.get()
+                );
+            }
         }
         self.stop_leaving_orders()
+    }
+
+    /// True as soon as the core counts no order open or unknown.
+    fn all_closed_within(&self, span: Duration) -> bool {
+        let deadline = Instant::now() + span;
+        while self.cells.orders_open.get() > 0 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// As `stop`, but what is open stays with the venue: the next start finds it by the journal and by FIX.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use tercel_event::Command;
 use tercel_fix::{FileStore, OrderGateway};
 use tercel_net::{OrderMachine, OrderShell, SharedClock};
-use tercel_ring::Gauge;
+use tercel_ring::{Flag, Gauge};
 use tercel_runtime::Station;
 
 /// What others see of the order session.
@@ -13,12 +13,16 @@ pub struct OrderGauges {
     /// 1 while logged on with no message of the venue missing.
     pub ready: Gauge,
     pub connect_failures: Gauge,
+    /// Raised at the end of a run whose core did not get its orders cancelled: the gateway does it from its own table.
+    pub cancel_all: Flag,
 }
 
 pub struct OrderStation {
     shell: OrderShell<OrderGateway<FileStore>>,
     gauges: OrderGauges,
     told_failure: String,
+    clock: SharedClock,
+    cancelled: bool,
 }
 
 /// How long the end may take: the Logout's answer, and what is still to be written.
@@ -37,13 +41,20 @@ impl OrderStation {
         for command in unanswered {
             gateway.settle_unanswered(command, now, io);
         }
-        Self { shell, gauges, told_failure: String::new() }
+        Self { shell, gauges, told_failure: String::new(), clock: clock.clone(), cancelled: false }
     }
 }
 
 impl Station for OrderStation {
     fn turn(&mut self) -> bool {
-        let worked = self.shell.turn();
+        let mut worked = self.shell.turn();
+        if self.gauges.cancel_all.is_raised() && !self.cancelled {
+            self.cancelled = true;
+            let now = self.clock.now();
+            let (gateway, io) = self.shell.machine_and_io();
+            gateway.kill(now, io);
+            worked = true;
+        }
         self.gauges.ready.set(u64::from(self.shell.machine().is_ready()));
         self.gauges.connect_failures.set(self.shell.counters().connect_failures);
         if self.shell.last_failure() != self.told_failure {
