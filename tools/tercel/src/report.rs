@@ -123,6 +123,7 @@ pub fn of_core(report: &Report, instruments: &Instruments) -> Value {
         "cancel_rejects": c.cancel_rejects,
         "message_rejects": c.message_rejects,
         "order_breaches": c.order_breaches,
+        "unreadable_reports": c.unreadable_reports,
         "status_asked": c.status_asked,
         "session_losses": c.session_losses,
         "epochs": c.epochs,
