@@ -30,7 +30,7 @@ pub fn test(root: &Path, rest: &[String]) -> Outcome {
     status(&mut tests, "cargo test --release --workspace")?;
     status(
         Command::new(&cargo)
-            .args(["test", "--release", "--package", "tercel-ring", "--features", "loom", "--test", "loom"])
+            .args(["test", "--release", "--package", "tercel-ring", "--features", "loom"])
             .current_dir(root),
         "cargo test --package tercel-ring --features loom",
     )?;
