@@ -91,7 +91,7 @@ pub fn loose(live: &Live, ours: &[Given]) -> Comparison {
     Comparison { good, live: requests.len(), matched, causes, first }
 }
 
-/// Market frames that one run has more than the other before its first request: a snapshot in parts, messages before it.
+/// Frames that one run has more than the other before its first request: the streams of a live run come up one by one.
 fn align(live: &[&Given], ours: &[Given]) -> i64 {
     let mut votes: BTreeMap<i64, usize> = BTreeMap::new();
     for given in live.iter().take(200) {

@@ -55,8 +55,10 @@ pub fn read(dir: &Path, config: &RunConfig) -> Result<Live, String> {
     Ok(live)
 }
 
+/// Frames by which instants of two runs are compared: best quotes and trades, which every run of a recording has in full. Depth
+/// is left out, because a book that is rebuilt skips messages and adds snapshots.
 pub fn is_market(frame: &Frame<'_>) -> bool {
-    matches!(frame.kind(), Ok(FrameKind::BookDelta | FrameKind::BookSnapshot | FrameKind::Bbo | FrameKind::Trade))
+    matches!(frame.kind(), Ok(FrameKind::Bbo | FrameKind::Trade))
 }
 
 const NONE: Latency = Latency { order: DurationNs(0), report: DurationNs(0), sent: DurationNs(0), feed: DurationNs(0) };

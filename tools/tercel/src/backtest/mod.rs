@@ -17,7 +17,7 @@ use tercel_venue::Recording;
 pub struct Given {
     pub command: Command,
     pub at: TimeNs,
-    /// Inputs of market data that the engine had taken before it.
+    /// Best quotes and trades that the engine had taken before it.
     pub market_frames: u64,
 }
 
