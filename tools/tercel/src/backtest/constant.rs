@@ -4,9 +4,10 @@ use super::journal::{Live, is_market};
 use super::{Given, Outcome, Spans};
 use crate::config::{self, RunConfig};
 use crate::engine::{self, chain};
+use std::collections::VecDeque;
 use tercel_binance::{FeedIo, FeedMachine, RingFull, frames_of};
 use tercel_core::{CommandBatch, NullLog, Sequencer};
-use tercel_event::{Command, CommandKind, EpochStart, Frame, FrameBuf, FrameKind, sources};
+use tercel_event::{Command, CommandKind, EpochStart, FeedEvent, FeedStatus, Frame, FrameBuf, FrameKind, sources};
 use tercel_net::{Now, Received};
 use tercel_sim::{EngineSide, Latency, SimConfig, SimExchange, run_until};
 use tercel_types::{DurationNs, InstrumentId, Side, TimeNs};
@@ -83,8 +84,48 @@ impl FeedIo for Edge {
     }
 }
 
-/// From the request of a REST snapshot to its answer.
+/// From the request of a REST snapshot to its answer, where no run says how long it took.
 const SNAPSHOT_AFTER: DurationNs = DurationNs::from_millis(2);
+
+/// What a live run did not get of the depth stream, and how long its rebuilds took.
+#[derive(Default)]
+struct Losses {
+    /// Update ids above the first and up to the second never came.
+    lost: Vec<(u64, u64)>,
+    /// From each gap to the snapshot that ended it.
+    rebuilds: VecDeque<DurationNs>,
+}
+
+impl Losses {
+    fn of(live: &Live) -> Self {
+        let mut losses = Self::default();
+        let mut gap_at = None;
+        for frame in live.inputs.iter().filter_map(|bytes| Frame::parse(bytes).ok()) {
+            let at = frame.header.ts_seq;
+            if let Ok(status) = frame.body::<FeedStatus>()
+                && status.event == FeedEvent::Gap as u8
+            {
+                losses.lost.push((status.expected, status.found));
+                gap_at = Some(at);
+            }
+            if frame.kind() == Ok(FrameKind::BookSnapshot)
+                && let Some(gap_at) = gap_at.take()
+            {
+                losses.rebuilds.push_back(at.since(gap_at));
+            }
+        }
+        losses
+    }
+
+    fn has(&self, update_id: u64) -> bool {
+        self.lost.iter().any(|(after, to)| update_id > *after && update_id <= *to)
+    }
+}
+
+/// Last update id of a recorded depth message.
+fn update_id(json: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<serde_json::Value>(json).ok()?["u"].as_u64()
+}
 
 /// Runs over `span` of the recording, or all of it. Signals and operator actions come from `live` where it is given.
 pub fn run(
@@ -127,6 +168,8 @@ pub fn run(
     let injected: Vec<&Vec<u8>> =
         live.map(|live| live.inputs.iter().filter(|bytes| is_injected(bytes)).collect()).unwrap_or_default();
     let mut injected = injected.into_iter().peekable();
+    let mut losses = live.map(Losses::of).unwrap_or_default();
+    let mut started = false;
     let mut snapshot_at = None;
     let mut text = Vec::new();
     let mut messages = 0;
@@ -162,6 +205,12 @@ pub fn run(
         if machine.next_deadline().is_some_and(|due| due <= at) {
             machine.on_time(now(at), &mut edge);
         }
+        if message.kind == StreamKind::Depth
+            && !losses.lost.is_empty()
+            && update_id(recording.data(idx)).is_some_and(|id| losses.has(id))
+        {
+            continue; // the run never had this message
+        }
         text.clear();
         recording.shifted_data(idx, shift_ms, &mut text);
         let received = Received { bytes: &text, ts_user: at, ts_kernel: None };
@@ -173,7 +222,10 @@ pub fn run(
         }
         if edge.wanted {
             edge.wanted = false;
-            snapshot_at.get_or_insert(at.saturating_add(SNAPSHOT_AFTER));
+            // The first book is asked for at the start; the rebuilds after gaps took what they took.
+            let after = if started { losses.rebuilds.pop_front() } else { None };
+            started = true;
+            snapshot_at.get_or_insert(at.saturating_add(after.unwrap_or(SNAPSHOT_AFTER)));
         }
     }
     for bytes in injected {
