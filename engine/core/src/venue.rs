@@ -153,8 +153,25 @@ impl Core {
         }
     }
 
+    /// A filled leg of a quote stays out for the configured time, so that a burst of trades does not find it again at once.
+    fn leg_rests(&mut self, update: &OrderUpdate) {
+        let refill = self.config.exec.refill;
+        let Some(order) = self.orders.get(update.root).filter(|order| refill.0 > 0 && order.state.is_dead()) else {
+            return;
+        };
+        let (leg, now) = (order.leg, self.now);
+        let Some(runner) = self.runners.get_mut(update.strategy.idx()) else { return };
+        let binding = runner.bound.instruments.iter().position(|&id| id == update.instrument);
+        if let Some(slot) = binding.and_then(|at| runner.slots.get_mut(at)) {
+            slot.on_filled(leg, now, refill);
+        }
+    }
+
     /// Feeds risk, counts, tells the strategy, compares the two ledgers.
     fn on_update(&mut self, update: &OrderUpdate, out: &mut Outbox) {
+        if update.fill.is_some() {
+            self.leg_rests(update);
+        }
         if update.breach.is_some() {
             self.counters.order_breaches += 1;
         }

@@ -189,4 +189,6 @@ reasons! {
     SessionDown = 44,
     /// Values needed by this sink are not ready yet.
     NotReady = 45,
+    /// The leg's order was filled a moment ago: it comes back after the configured delay.
+    Refilling = 46,
 }

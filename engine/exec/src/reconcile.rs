@@ -201,7 +201,7 @@ fn allowed(leg: &LegWant, view: &View<'_>, reducible: &mut i64) -> Result<(Price
 }
 
 fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
-    let (idx, backoff_until) = (leg.idx, slot.leg_not_before[leg.idx]);
+    let (idx, backoff_until, rests_until) = (leg.idx, slot.leg_not_before[leg.idx], slot.leg_rests_until[leg.idx]);
     let Some(order) = order else {
         match (leg.want, view.session) {
             (Err(reason), _) | (Ok(_), Err(reason)) => plan.hold(idx, reason),
@@ -209,6 +209,10 @@ fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, s
             (Ok(_), Ok(())) if view.now < backoff_until => {
                 plan.wake_at(backoff_until);
                 plan.hold(idx, Reason::RiskRefused);
+            }
+            (Ok(_), Ok(())) if view.now < rests_until => {
+                plan.wake_at(rests_until);
+                plan.hold(idx, Reason::Refilling);
             }
             (Ok((px, _)), Ok(())) if crosses_own(view, leg.side, px) => plan.hold(idx, Reason::SelfCross),
             (Ok((px, qty)), Ok(())) => {

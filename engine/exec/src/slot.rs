@@ -80,6 +80,8 @@ pub struct Slot {
     pub(crate) next_try: TimeNs,
     /// A leg whose order was refused opens nothing before this.
     pub(crate) leg_not_before: [TimeNs; MAX_LEGS],
+    /// A leg whose order was filled comes back at this time.
+    pub(crate) leg_rests_until: [TimeNs; MAX_LEGS],
     /// No cancel is asked for before this.
     pub(crate) cancel_not_before: TimeNs,
     held: [u16; MAX_LEGS],
@@ -92,6 +94,7 @@ impl Default for Slot {
             tries_used: 0,
             next_try: TimeNs::MIN,
             leg_not_before: [TimeNs::MIN; MAX_LEGS],
+            leg_rests_until: [TimeNs::MIN; MAX_LEGS],
             cancel_not_before: TimeNs::MIN,
             held: [0; MAX_LEGS],
         }
@@ -123,6 +126,14 @@ impl Slot {
         self.next_try = self.next_try.max(until);
     }
 
+    /// The order of a leg is filled: the leg comes back after `refill`.
+    #[inline]
+    pub fn on_filled(&mut self, leg_tag: u16, now: TimeNs, refill: DurationNs) {
+        if let Some(at) = self.leg_rests_until.get_mut(usize::from(crate::leg_of(leg_tag))) {
+            *at = now.saturating_add(refill);
+        }
+    }
+
     /// A cancel or replace request came to nothing: the answer to it may be on its way, so the next one waits.
     #[inline]
     pub fn on_request_refused(&mut self, leg_tag: u16, now: TimeNs, backoff: DurationNs) {
@@ -150,6 +161,7 @@ impl Slot {
             self.tries_used = 0;
             self.next_try = TimeNs::MIN;
             self.leg_not_before = [TimeNs::MIN; MAX_LEGS];
+            self.leg_rests_until = [TimeNs::MIN; MAX_LEGS];
         }
     }
 
@@ -160,6 +172,9 @@ impl Slot {
         chain.word(self.cancel_not_before.0 as u64);
         for (at, held) in self.leg_not_before.iter().zip(self.held) {
             chain.word(at.0 as u64 ^ u64::from(held));
+        }
+        for at in self.leg_rests_until {
+            chain.word(at.0 as u64);
         }
     }
 }

@@ -10,13 +10,16 @@ pub struct ExecConfig {
     pub retry: DurationNs,
     /// How long a leg waits after a refusal.
     pub backoff: DurationNs,
+    /// How long a quote's leg whose order was filled stays out of the market; 0 renews it at once.
+    pub refill: DurationNs,
     /// How far beyond the mid a `flatten` may trade, as a ratio.
     pub flatten_slip: f64,
 }
 
 impl Default for ExecConfig {
     fn default() -> Self {
-        Self { retry: DurationNs::from_millis(50), backoff: DurationNs::from_millis(50), flatten_slip: 0.01 }
+        let (retry, backoff) = (DurationNs::from_millis(50), DurationNs::from_millis(50));
+        Self { retry, backoff, refill: DurationNs::ZERO, flatten_slip: 0.01 }
     }
 }
 

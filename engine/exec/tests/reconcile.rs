@@ -258,6 +258,17 @@ fn a_refused_leg_waits_before_it_tries_again() {
 }
 
 #[test]
+fn a_filled_leg_comes_back_after_the_refill_delay() {
+    let mut b = Bench::new();
+    b.run(quote(&[bid(PX, 10)]), &[]);
+    b.slot.on_filled(leg_tag(0, 0), TimeNs(b.now), DurationNs::from_millis(50));
+    assert_eq!(b.run(quote(&[bid(PX, 10)]), &[]), (vec![], vec![(0, Reason::Refilling)]));
+    assert_eq!(b.plan.wake, Some(TimeNs(1_050_000_000)));
+    b.now += 50_000_000;
+    assert_eq!(b.run(quote(&[bid(PX, 10)]), &[]).0.len(), 1);
+}
+
+#[test]
 fn the_leg_that_moves_away_goes_first_when_the_market_passes_the_own_spread() {
     let mut b = Bench::new();
     let live = [order(7, Side::Buy, PX, 4, WorkingStatus::Live), order(8, Side::Sell, PX + 5, 4, WorkingStatus::Live)];

@@ -427,6 +427,7 @@ fn read_core(table: &Table<'_>, core: &mut CoreConfig) {
     core.resync_retry = millis("resync_retry_ms", core.resync_retry);
     core.exec.retry = millis("order_retry_ms", core.exec.retry);
     core.exec.backoff = millis("refusal_backoff_ms", core.exec.backoff);
+    core.exec.refill = DurationNs::from_millis(table.int_or("refill_delay_ms", 0..60_001, 0));
     core.orders_max = table.int_or("orders_max", 64..(1 << 20), core.orders_max as i64) as usize;
     core.book.capacity = table.int_or("book_levels", 16..(1 << 20), core.book.capacity as i64) as usize;
     table.add(core.exec.validate());
