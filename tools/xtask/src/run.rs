@@ -26,7 +26,7 @@ pub fn test(root: &Path, rest: &[String]) -> Outcome {
     status(Command::new(&cargo).args(["build", "--release", "--package", "tercel"]).current_dir(root), "cargo build")?;
     let mut tests = Command::new(&cargo);
     tests.args(["test", "--release", "--workspace"]).args(rest).current_dir(root);
-    tests.env("TERCEL_PYTHON", &python).env("TERCEL_BIN", root.join("target/release/tercel"));
+    tests.env("TERCEL_PYTHON", &python).env("TERCEL_BIN", binary(root));
     status(&mut tests, "cargo test --release --workspace")?;
     status(
         Command::new(&cargo)
@@ -50,7 +50,7 @@ pub fn soak(root: &Path) -> Outcome {
     status(Command::new(&cargo).args(["build", "--release", "--package", "tercel"]).current_dir(root), "cargo build")?;
     let mut tests = Command::new(&cargo);
     tests.args(["test", "--release", "--workspace", "--", "--nocapture"]).current_dir(root);
-    tests.env("TERCEL_SOAK", "1").env("TERCEL_PYTHON", &python).env("TERCEL_BIN", root.join("target/release/tercel"));
+    tests.env("TERCEL_SOAK", "1").env("TERCEL_PYTHON", &python).env("TERCEL_BIN", binary(root));
     status(&mut tests, "TERCEL_SOAK=1 cargo test --release --workspace")
 }
 
@@ -58,6 +58,12 @@ pub fn bench(root: &Path, rest: &[String]) -> Outcome {
     let mut args = vec!["bench", "--package", "tercel-benches"];
     args.extend(rest.iter().map(String::as_str));
     cargo(root, &args)
+}
+
+/// Where cargo puts the program: its own target directory unless the environment names another.
+fn binary(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    target.join("release/tercel")
 }
 
 /// The Python of `target/venv`, made and filled on first use. What needs no package falls back to `python3` when the
