@@ -41,7 +41,8 @@ fn the_demo_trades_over_sockets_and_its_log_reproduces_it() {
         (&["feed", "messages"], 1_000),
         (&["signals", "used"], 1),
         (&["replay", "frames"], 5_000),
-        (&["latency", "tick_to_trade_ns", "count"], 50),
+        // Most orders follow a clock, which has no receive stamp to count from; these follow a message.
+        (&["latency", "tick_to_trade_ns", "count"], 3),
     ] {
         assert!(count(report, path) >= least, "{} = {}, wanted {least}", path.join("."), count(report, path));
     }
