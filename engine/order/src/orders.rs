@@ -53,6 +53,8 @@ pub struct Orders {
     by_strategy: Box<[OpenTotals]>,
     by_account: Box<[OpenTotals]>,
     unknown_by_account: Box<[u32]>,
+    /// By (strategy, instrument): changes of its open orders so far.
+    changes: Box<[u64]>,
     pub(crate) positions: Box<[Position]>,
     pub(crate) account_positions: Box<[Position]>,
     /// The highest ClOrdID used.
@@ -96,6 +98,7 @@ impl Orders {
             by_strategy: vec![OpenTotals::default(); rows * columns].into_boxed_slice(),
             by_account: vec![OpenTotals::default(); config.accounts * columns].into_boxed_slice(),
             unknown_by_account: vec![0; config.accounts].into_boxed_slice(),
+            changes: vec![0; rows * columns].into_boxed_slice(),
             positions: vec![Position::default(); rows * columns].into_boxed_slice(),
             account_positions: vec![Position::default(); config.accounts * columns].into_boxed_slice(),
             newest_id: ClOrdId::NONE,
@@ -163,19 +166,31 @@ impl Orders {
         self.is_settled(strategy, instrument) && self.position(strategy, instrument).qty.0.abs() < min_qty
     }
 
+    /// A number that grows whenever anything about an open order of a strategy in an instrument changes that decides what
+    /// may be done with it: a view of those orders holds for as long as it stays.
+    #[inline]
+    pub fn changes(&self, strategy: StrategyId, instrument: InstrumentId) -> u64 {
+        self.cell(strategy, instrument).map_or(0, |at| self.changes[at])
+    }
+
     /// Own quantity that the public book shows at a price, over all strategies of the account.
     #[inline]
     pub fn own_qty_at(&self, account: AccountId, instrument: InstrumentId, side: Side, px: Price) -> Qty {
-        let columns = self.instruments.len();
-        let lists = self.open.iter().skip(instrument.idx()).step_by(columns.max(1));
-        let own = lists.flat_map(|list| list.iter(&self.slots)).filter(|order| {
-            order.account == account
-                && order.instrument == instrument
-                && order.side == side
-                && order.px == px
-                && order.is_resting()
-        });
-        Qty(own.map(|order| order.leaves_qty().0).sum())
+        let open = self.account_open_totals(account, instrument);
+        let open_qty = if side == Side::Buy { open.buy_qty } else { open.sell_qty };
+        let (columns, mut own) = (self.instruments.len(), 0);
+        let mut cell = instrument.idx();
+        // What can still fill includes what rests, so nothing rests where nothing can fill.
+        while open_qty.0 > 0 && cell < self.open.len() {
+            for order in self.open[cell].iter(&self.slots) {
+                let here = order.px == px && order.side == side && order.account == account;
+                if here && order.is_resting() {
+                    own += order.leaves_qty().0;
+                }
+            }
+            cell += columns;
+        }
+        Qty(own)
     }
 
     #[inline]
@@ -426,6 +441,7 @@ impl Orders {
         };
         if let Some(at) = cells.0 {
             add(&mut self.by_strategy[at]);
+            self.changes[at] += 1;
         }
         if let Some(at) = cells.1 {
             add(&mut self.by_account[at]);

@@ -49,6 +49,8 @@ struct World {
     traded: i64,
     /// Whether the venue accepts a cancel that names an id since replaced.
     strict_ids: bool,
+    /// Count of changes, and the open orders as they were shown with it.
+    shown: (u64, Vec<[i64; 9]>),
 }
 
 impl World {
@@ -67,6 +69,7 @@ impl World {
             now: 1_000,
             traded: 0,
             strict_ids,
+            shown: (0, Vec::new()),
         }
     }
 
@@ -308,8 +311,17 @@ impl World {
     }
 
     /// What must hold at every moment.
-    fn check(&self) {
+    fn check(&mut self) {
         is_consistent(&self.orders);
+        let pending = |r: Option<crate::Request>| r.map_or(-1, |r| r.px.0);
+        let view = self.orders.open(STRATEGY, X).map(|o| {
+            let (root, id, state) = (o.root.0 as i64, o.cl_ord_id.0 as i64, o.state as i64);
+            let (asks, cancels) = (pending(o.replace), i64::from(o.cancel.is_some()));
+            [root, id, state, o.px.0, o.order_qty.0, o.cum_qty.0, o.reserved_qty().0, asks, cancels]
+        });
+        let shown = (self.orders.changes(STRATEGY, X), view.collect());
+        assert!(shown.0 > self.shown.0 || shown == self.shown, "changed without notice: {:?} to {shown:?}", self.shown);
+        self.shown = shown;
         for order in self.venue.iter().filter(|order| order.live) {
             let ours = self.orders.get(order.ids[0]).expect("an order that lives is in the table");
             assert!(ours.state.is_open(), "it lives at the venue and is dead here: {ours:?} {order:?}");
