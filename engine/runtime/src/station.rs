@@ -1,7 +1,7 @@
 //! A thread with one job: turn, wait when a turn found nothing, end when told.
 use crate::pin;
 use std::thread::{Builder, JoinHandle};
-use tercel_ring::{Flag, WaitStrategy, Waiter};
+use tercel_ring::{Flag, Gauge, WaitStrategy, Waiter};
 
 /// What runs on a thread of its own.
 pub trait Station: Send + 'static {
@@ -13,17 +13,22 @@ pub trait Station: Send + 'static {
 }
 
 /// Starts `station` on a thread, pinned to `cpu` where given. The station comes back when the thread ends.
+/// `turns` grows with every turn, idle ones too: the watchdog's proof that the thread is alive.
 pub fn spawn<S: Station>(
     name: &str,
     cpu: Option<usize>,
     wait: WaitStrategy,
     stop: Flag,
+    turns: Gauge,
     mut station: S,
 ) -> std::io::Result<JoinHandle<S>> {
     Builder::new().name(name.into()).spawn(move || {
         pin(cpu);
         let mut waiter = Waiter::new(wait);
+        let mut count = 0u64;
         loop {
+            count = count.wrapping_add(1);
+            turns.set(count);
             if station.turn() {
                 waiter.reset();
             } else if stop.is_raised() {

@@ -102,14 +102,14 @@ fn a_raised_word_outlives_the_engine() {
 /// How long a core may hang before the watchdog raises the word by itself.
 const WATCHDOG_NS: i64 = 2_000_000_000;
 
-/// An engine whose core hangs while orders are open; with it, when the hanging was seen.
-fn hanging(name: &str) -> (Site, Engine, i64) {
+/// An engine one of whose threads hangs while orders are open; with it, when the hanging was seen.
+fn hanging(name: &str, thread: &str) -> (Site, Engine, i64) {
     let mut site = Site::new(name, &[]);
-    let mut engine = site.engine(&["--wedge-after", "4"]);
+    let mut engine = site.engine(&["--wedge-after", "4", "--wedge", thread]);
     trade(&site, &mut engine);
     let deadline = Instant::now() + PATIENCE;
-    while !engine.process.errors().contains("the core hangs") {
-        assert!(Instant::now() < deadline, "the core does not hang: {}", engine.process.errors());
+    while !engine.process.errors().contains("thread hangs, as asked") {
+        assert!(Instant::now() < deadline, "no thread hangs: {}", engine.process.errors());
         std::thread::sleep(Duration::from_millis(5));
     }
     (site, engine, wall_ns())
@@ -118,7 +118,7 @@ fn hanging(name: &str) -> (Site, Engine, i64) {
 /// The end of an engine whose core hangs still has a report, and it is right.
 fn end_of_hanging(site: &Site, mut engine: Engine) {
     let report = engine.end(PATIENCE).expect("an end even so");
-    assert_eq!(report["wedged"], true, "the report says that the core hung");
+    assert_eq!(report["wedged"], serde_json::json!(["core"]), "the report says that the core hung");
     site.judge(&report).expect("the engine's account is the venue's");
 }
 
@@ -128,7 +128,7 @@ fn each_trigger_works_with_the_core_wedged() {
     for trigger in [Trigger::Command, Trigger::File, Trigger::Signal] {
         // On a host that is very busy the watchdog can come first; that shows nothing about the trigger.
         let alone = (1..=3).any(|attempt| {
-            let (site, mut engine, hung) = hanging(&format!("wedge-{trigger:?}-{attempt}"));
+            let (site, mut engine, hung) = hanging(&format!("wedge-{trigger:?}-{attempt}"), "core");
             let alone = kill(&site, &mut engine, trigger) < hung + WATCHDOG_NS;
             end_of_hanging(&site, engine);
             alone
@@ -139,9 +139,26 @@ fn each_trigger_works_with_the_core_wedged() {
 
 #[test]
 fn the_watchdog_cancels_when_nobody_else_does() {
-    let (site, mut engine, _) = hanging("wedge-watchdog");
+    let (site, mut engine, _) = hanging("wedge-watchdog", "core");
     let flat = site.wait_for(&mut engine, PATIENCE, |site| open_orders(site) == 0);
     assert!(flat, "the watchdog did not cancel: {}", engine.process.errors());
     assert!(engine.process.errors().contains("watchdog: the core thread"), "{}", engine.process.errors());
     end_of_hanging(&site, engine);
+}
+
+/// Nobody can cancel for an order thread that hangs; it is named, nothing new leaves, and the end finds the venue's truth.
+#[test]
+fn an_order_thread_that_hangs_is_named_and_sends_nothing_more() {
+    let (site, mut engine, _) = hanging("wedge-orders", "orders");
+    let deadline = Instant::now() + PATIENCE;
+    while !engine.process.errors().contains("watchdog: the orders thread has not turned") {
+        assert!(Instant::now() < deadline, "nobody noticed: {}", engine.process.errors());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let from = site.line_count();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(site.new_orders_since(from), 0);
+    let report = engine.end(PATIENCE).expect("an end even so");
+    assert_eq!(report["wedged"], serde_json::json!(["orders"]));
+    site.judge(&report).expect("the engine's account is the venue's");
 }

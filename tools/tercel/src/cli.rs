@@ -1,5 +1,5 @@
 //! The command line: what each sub-command takes, with an example each.
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// A low-latency trading core: strategies in a small checked language, one state machine for backtest, paper and live.
@@ -70,12 +70,22 @@ pub struct Run {
     /// Kill the process at a named instant (for crash tests), as POINT or POINT:COUNT.
     #[arg(long, value_name = "POINT", hide = true)]
     pub crash_at: Option<String>,
-    /// Make the core thread hang this many seconds after the start (for tests of the kill switch).
+    /// Make a thread hang this many seconds after the start (for tests of the kill switch).
     #[arg(long, value_name = "N", hide = true)]
     pub wedge_after: Option<u64>,
+    /// Which thread hangs then.
+    #[arg(long, value_name = "THREAD", default_value = "core", hide = true)]
+    pub wedge: Wedge,
     /// End without cancelling: log out and leave the orders with the venue (for tests of the restart).
     #[arg(long, hide = true)]
     pub leave_orders: bool,
+}
+
+/// Threads that a test can make hang.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum Wedge {
+    Core,
+    Orders,
 }
 
 /// Play a recorded Binance USD-M file over HTTP and WebSocket and match FIX orders against it.

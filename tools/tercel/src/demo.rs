@@ -185,7 +185,7 @@ fn conclude(
     if let Some(trouble) = trouble {
         return Err(trouble);
     }
-    Ok(verdict.identical && ended.journal_failure.is_none() && !ended.wedged)
+    Ok(verdict.identical && ended.journal_failure.is_none() && ended.wedged.is_empty())
 }
 
 /// (file name, text) of the given strategies, or of the two that are built in.

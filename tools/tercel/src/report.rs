@@ -162,8 +162,8 @@ pub fn of_run(ended: &Ended, instruments: &Instruments, topology: &str, speed: u
     if let Some((error, lost)) = &ended.journal_failure {
         value["journal_failure"] = json!({"error": error, "frames_lost": lost});
     }
-    if ended.wedged {
-        value["wedged"] = json!(true);
+    if !ended.wedged.is_empty() {
+        value["wedged"] = json!(ended.wedged);
     }
     value
 }

@@ -1,4 +1,5 @@
 //! `tercel run`: the engine with a configuration file, until told to stop.
+use crate::cli::Wedge;
 use crate::config::RunConfig;
 use crate::engine::{self, Options};
 use crate::{cli, replay, report, stop};
@@ -45,11 +46,15 @@ fn run(config: &RunConfig, args: &cli::Run, crash: CrashPlan) -> Result<bool, St
             eprintln!("SIGUSR1: raising the kill word");
             running.kill.raise();
         }
-        if args.wedge_after.is_some_and(|seconds| started.elapsed().as_secs() >= seconds)
-            && !running.cells.wedge.is_raised()
-        {
-            running.cells.wedge.raise();
-            eprintln!("the core hangs, as asked");
+        if args.wedge_after.is_some_and(|seconds| started.elapsed().as_secs() >= seconds) {
+            let (wedge, name) = match args.wedge {
+                Wedge::Core => (&running.cells.wedge, "core"),
+                Wedge::Orders => (&running.orders.wedge, "orders"),
+            };
+            if !wedge.is_raised() {
+                wedge.raise();
+                eprintln!("the {name} thread hangs, as asked");
+            }
         }
         if running.is_ready() != was_ready {
             was_ready = !was_ready;
@@ -80,7 +85,7 @@ fn run(config: &RunConfig, args: &cli::Run, crash: CrashPlan) -> Result<bool, St
         .map_err(|error| format!("{}: {error}", config.dir.display()))?;
     let value = report::of_run(&ended, &config.core.instruments, &topology, config.speed);
     print(&value, args.json);
-    Ok(ended.journal_failure.is_none() && !ended.wedged)
+    Ok(ended.journal_failure.is_none() && ended.wedged.is_empty())
 }
 
 pub fn print(value: &Value, json: bool) {

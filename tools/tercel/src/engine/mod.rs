@@ -24,14 +24,14 @@ use tercel_fix::{FileStore, OrderGateway, OrderGatewayConfig};
 use tercel_journal::{JournalLock, SegmentWriter, TextStore, WriterConfig, text_hash};
 use tercel_net::{Connector, EdgeClock, OrderShell, SharedClock, SocketOptions, TlsTrust, Url};
 use tercel_ring::{
-    Consumer, Flag, FrameProducer, KillWord, LogConfig, LogWriter, PowerOfTwo, SlotWriter, frames, spsc,
+    Consumer, Flag, FrameProducer, Gauge, KillWord, LogConfig, LogWriter, PowerOfTwo, SlotWriter, frames, spsc,
 };
 use tercel_runtime::{
     Class, CommandRing, CoreCells, CoreLoop, CrashPlan, Durability, JournalStation, LatencyNs, MappedLog,
     SignalCounters, SignalReader, SourceRing, Station, Topology, TscClock, spawn,
 };
 use tercel_types::{AccountId, InstrumentId, Side, TimeNs};
-use watchdog::Watchdog;
+use watchdog::{Pulse, Watchdog};
 
 /// What a run may be told beside its configuration.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub struct Running {
     pub cells: CoreCells,
     pub log_path: PathBuf,
     operator: Operator,
-    orders: OrderGauges,
+    pub orders: OrderGauges,
     stop_gateways: Flag,
     stop_core: Flag,
     stop_sides: Flag,
@@ -74,7 +74,8 @@ pub struct Ended {
     pub signals: SignalCounters,
     pub journal_failure: Option<(String, u64)>,
     pub max_clock_offset_ns: u64,
-    pub wedged: bool,
+    /// Threads that the watchdog saw hang.
+    pub wedged: Vec<&'static str>,
     pub duration: Duration,
 }
 
@@ -226,7 +227,8 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
     let crash = options.crash.clone();
     let order_shell = OrderShell::new(gateway, connector, url, order_commands_out, order_in, Some(kill.clone()))
         .with_crash_points(Box::new(move |point| crash.pass(point)));
-    let order_station = OrderStation::new(order_shell, &unanswered, &shared, orders.clone());
+    let stop_gateways = Flag::new();
+    let order_station = OrderStation::new(order_shell, &unanswered, &shared, orders.clone(), stop_gateways.clone());
     let feed_log: tercel_binance::Log =
         if options.verbose { Box::new(|line| eprintln!("feed: {line}")) } else { Box::new(|_| {}) };
     let feed_shell = FeedShell::new(&config.feed, &config.core.instruments, feed_in, shared.clone(), feed_log)
@@ -265,21 +267,31 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
     let control = ControlSocket::bind(&control_path, operator.clone()).map_err(io("bind", &control_path))?;
     let journal = JournalStation::new(log_reader, writer, config.durability, cells.clone(), config.speed == 1);
 
-    let (stop_gateways, stop_core, stop_sides) = (Flag::new(), Flag::new(), Flag::new());
+    let (stop_core, stop_sides) = (Flag::new(), Flag::new());
+    let (journal_turns, feed_turns, unwatched) = (Gauge::new(), Gauge::new(), Gauge::new);
     let failed = |error: std::io::Error| format!("cannot start a thread: {error}");
-    let journal =
-        spawn("journal", topology.journal_cpu, topology.side_wait, stop_sides.clone(), journal).map_err(failed)?;
-    let telemetry = spawn("telemetry", None, topology.side_wait, stop_sides.clone(), telemetry).map_err(failed)?;
+    let (side_wait, stop) = (topology.side_wait, &stop_sides);
+    let journal = spawn("journal", topology.journal_cpu, side_wait, stop.clone(), journal_turns.clone(), journal)
+        .map_err(failed)?;
+    let telemetry = spawn("telemetry", None, side_wait, stop.clone(), unwatched(), telemetry).map_err(failed)?;
     let core = spawn_core(&topology, &stop_core, core_loop).map_err(failed)?;
-    let order = spawn("orders", topology.order_cpu, topology.gateway_wait, stop_gateways.clone(), order_station)
+    let (gateway_wait, stop) = (topology.gateway_wait, &stop_gateways);
+    let order = spawn("orders", topology.order_cpu, gateway_wait, stop.clone(), orders.turns.clone(), order_station)
         .map_err(failed)?;
     let feed_station = FeedStation { shell: feed_shell, commands: feed_commands_out };
-    let feed =
-        spawn("feed", topology.feed_cpu, topology.gateway_wait, stop_gateways.clone(), feed_station).map_err(failed)?;
+    let feed = spawn("feed", topology.feed_cpu, gateway_wait, stop.clone(), feed_turns.clone(), feed_station)
+        .map_err(failed)?;
     let signal_station = SignalStation { reader: signal_reader, clock: shared };
-    let signal = spawn("signals", None, topology.side_wait, stop_gateways.clone(), signal_station).map_err(failed)?;
-    let watchdog = Watchdog::new(config.dir.clone(), kill.clone(), cells.clone(), clock, control);
-    let watchdog = spawn("watchdog", None, topology.side_wait, stop_sides.clone(), watchdog).map_err(failed)?;
+    let signal = spawn("signals", None, side_wait, stop.clone(), unwatched(), signal_station).map_err(failed)?;
+    let watched = vec![
+        Pulse::new("core", cells.heartbeat.clone()),
+        Pulse::new("orders", orders.turns.clone()),
+        Pulse::new("feed", feed_turns),
+        Pulse::new("journal", journal_turns),
+    ];
+    let ready = orders.ready.clone();
+    let watchdog = Watchdog::new(config.dir.clone(), kill.clone(), cells.clone(), clock, control, watched, ready);
+    let watchdog = spawn("watchdog", None, side_wait, stop_sides.clone(), unwatched(), watchdog).map_err(failed)?;
     Ok(Running {
         progress,
         topology,
@@ -388,7 +400,7 @@ impl Running {
             signals: self.signals,
             journal_failure,
             max_clock_offset_ns: watchdog.max_clock_offset_ns(),
-            wedged: watchdog.saw_wedge(),
+            wedged: watchdog.wedged(),
             duration,
         })
     }

@@ -13,6 +13,10 @@ pub struct OrderGauges {
     /// 1 while logged on with no message of the venue missing.
     pub ready: Gauge,
     pub connect_failures: Gauge,
+    /// Grows with every turn of the thread.
+    pub turns: Gauge,
+    /// Set by a test to make the thread hang.
+    pub wedge: Flag,
     /// Raised at the end of a run whose core did not get its orders cancelled: the gateway does it from its own table.
     pub cancel_all: Flag,
 }
@@ -23,6 +27,7 @@ pub struct OrderStation {
     told_failure: String,
     clock: SharedClock,
     cancelled: bool,
+    stop: Flag,
 }
 
 /// How long the end may take: the Logout's answer, and what is still to be written.
@@ -35,18 +40,22 @@ impl OrderStation {
         unanswered: &[Command],
         clock: &SharedClock,
         gauges: OrderGauges,
+        stop: Flag,
     ) -> Self {
         let now = clock.now();
         let (gateway, io) = shell.machine_and_io();
         for command in unanswered {
             gateway.settle_unanswered(command, now, io);
         }
-        Self { shell, gauges, told_failure: String::new(), clock: clock.clone(), cancelled: false }
+        Self { shell, gauges, told_failure: String::new(), clock: clock.clone(), cancelled: false, stop }
     }
 }
 
 impl Station for OrderStation {
     fn turn(&mut self) -> bool {
+        while self.gauges.wedge.is_raised() && !self.stop.is_raised() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let mut worked = self.shell.turn();
         if self.gauges.cancel_all.is_raised() && !self.cancelled {
             self.cancelled = true;

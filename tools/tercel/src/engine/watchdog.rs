@@ -1,15 +1,40 @@
-//! A side thread that looks after the others: a core that hangs, the kill file, the clock, the control socket.
+//! A side thread that looks after the others: a thread that hangs, the kill file, the clock, the control socket.
 use crate::operator::ControlSocket;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tercel_ring::KillWord;
+use tercel_ring::{Gauge, KillWord};
 use tercel_runtime::{CoreCells, Station, TscClock};
 
-/// A core thread that has not turned for this long hangs: its longest wait is a fraction of a millisecond.
+/// A thread that has not turned for this long hangs: the longest wait of each is a few milliseconds.
 const WEDGED_AFTER: Duration = Duration::from_secs(2);
 /// The TSC is slewed towards CLOCK_REALTIME by at most this much a second.
 const SLEW_NS: i64 = 50_000;
+
+/// The turns of one thread, and when they last grew.
+pub struct Pulse {
+    name: &'static str,
+    turns: Gauge,
+    seen: u64,
+    since: Instant,
+    hangs: bool,
+}
+
+impl Pulse {
+    pub fn new(name: &'static str, turns: Gauge) -> Self {
+        Self { name, turns, seen: 0, since: Instant::now(), hangs: false }
+    }
+
+    /// True once per hang. A thread that has not begun is not watched yet.
+    fn begins_to_hang(&mut self, now: Instant) -> bool {
+        let turns = self.turns.get();
+        if turns != self.seen {
+            (self.seen, self.since, self.hangs) = (turns, now, false);
+        }
+        let hangs = turns > 0 && now.duration_since(self.since) > WEDGED_AFTER;
+        hangs && !core::mem::replace(&mut self.hangs, true)
+    }
+}
 
 pub struct Watchdog {
     dir: PathBuf,
@@ -17,8 +42,10 @@ pub struct Watchdog {
     cells: CoreCells,
     clock: Arc<TscClock>,
     control: ControlSocket,
-    heartbeat: (u64, Instant),
-    wedged: bool,
+    watched: Vec<Pulse>,
+    /// 1 while the order session is logged on.
+    ready: Gauge,
+    wedged: Vec<&'static str>,
     next_look: Instant,
     next_discipline: Instant,
     max_clock_offset_ns: u64,
@@ -26,7 +53,15 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    pub fn new(dir: PathBuf, kill: KillWord, cells: CoreCells, clock: Arc<TscClock>, control: ControlSocket) -> Self {
+    pub fn new(
+        dir: PathBuf,
+        kill: KillWord,
+        cells: CoreCells,
+        clock: Arc<TscClock>,
+        control: ControlSocket,
+        watched: Vec<Pulse>,
+        ready: Gauge,
+    ) -> Self {
         let now = Instant::now();
         Self {
             dir,
@@ -34,8 +69,9 @@ impl Watchdog {
             cells,
             clock,
             control,
-            heartbeat: (0, now),
-            wedged: false,
+            watched,
+            ready,
+            wedged: Vec::new(),
             next_look: now,
             next_discipline: now + Duration::from_secs(1),
             max_clock_offset_ns: 0,
@@ -47,20 +83,16 @@ impl Watchdog {
         self.max_clock_offset_ns
     }
 
-    pub fn saw_wedge(&self) -> bool {
-        self.wedged
+    /// Threads that hung at some time, by name.
+    pub fn wedged(&self) -> Vec<&'static str> {
+        self.wedged.clone()
     }
 
     fn look(&mut self, now: Instant) {
-        let turns = self.cells.heartbeat.get();
-        if turns != self.heartbeat.0 {
-            self.heartbeat = (turns, now);
-        } else if turns > 0 && !self.wedged && now.duration_since(self.heartbeat.1) > WEDGED_AFTER {
-            self.wedged = true;
-            eprintln!(
-                "watchdog: the core thread has not turned for {WEDGED_AFTER:?}; raising the kill word, the gateways cancel by their own tables"
-            );
-            self.kill.raise();
+        for at in 0..self.watched.len() {
+            if self.watched[at].begins_to_hang(now) {
+                self.on_hang(self.watched[at].name);
+            }
         }
         if self.cells.log_failed.is_raised() && !self.log_failed_told {
             self.log_failed_told = true;
@@ -69,6 +101,29 @@ impl Watchdog {
         }
         if !self.kill.is_raised() && self.dir.join("KILL").exists() {
             eprintln!("watchdog: found the file {}; raising the kill word", self.dir.join("KILL").display());
+            self.kill.raise();
+        }
+    }
+
+    fn on_hang(&mut self, name: &'static str) {
+        // An order thread without a session may wait for a connection, and then it has nothing to lose.
+        if name == "orders" && self.ready.get() == 0 {
+            return;
+        }
+        if !self.wedged.contains(&name) {
+            self.wedged.push(name);
+        }
+        let says = match name {
+            "core" => "raising the kill word, the gateways cancel by their own tables",
+            "orders" => {
+                "raising the kill word; nobody here can cancel while it hangs: if it does not come back, end the process \
+                 so that the venue cancels on disconnect, or cancel at the venue"
+            }
+            "journal" => "the core stops opening positions when the log runs full",
+            _ => "the book goes stale and quotes leave the market",
+        };
+        eprintln!("watchdog: the {name} thread has not turned for {WEDGED_AFTER:?}; {says}");
+        if matches!(name, "core" | "orders") {
             self.kill.raise();
         }
     }
