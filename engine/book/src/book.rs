@@ -109,11 +109,18 @@ pub struct LastTrade {
     pub ts: TimeNs,
 }
 
+/// The newest best-quote message. A side without a quote is the zero level: quantities are never 0 otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Touch {
     update_id: u64,
-    bid: Option<Level>,
-    ask: Option<Level>,
+    bid: Level,
+    ask: Level,
+}
+
+/// The level of a side, `None` where nothing is quoted.
+#[inline]
+fn quoted(level: Level) -> Option<Level> {
+    (level.qty.0 != 0).then_some(level)
 }
 
 /// The book of one instrument. See the crate's page for what holds.
@@ -140,6 +147,8 @@ pub struct Book {
     touch: Touch,
     quality: Quality,
     trade: Option<LastTrade>,
+    /// Hash of `trade`, kept per trade.
+    trade_digest: u64,
     ts_changed: Option<TimeNs>,
     ts_alive: TimeNs,
     ts_exchange: TimeNs,
@@ -166,6 +175,7 @@ impl Book {
             touch: Touch::default(),
             quality: Quality { faults: Faults::DISCONNECTED.union(Faults::RECOVERING), phase: Phase::Continuous },
             trade: None,
+            trade_digest: trade_digest(None),
             ts_changed: None,
             ts_alive: TimeNs::MIN,
             ts_exchange: TimeNs(0),
@@ -185,8 +195,7 @@ impl Book {
                 Err(_) => self.malformed(),
             },
             Ok(FrameKind::Bbo) => match frame.body::<Bbo>() {
-                Ok(bbo) if bbo.instrument != self.instrument => self.foreign(),
-                Ok(bbo) => self.on_bbo(frame, &bbo),
+                Ok(bbo) => return self.apply_bbo(&bbo, frame.header.ts_seq),
                 Err(_) => self.malformed(),
             },
             Ok(FrameKind::Trade) => match frame.body::<Trade>() {
@@ -204,6 +213,14 @@ impl Book {
         };
         outcome.quality_changed = self.quality != before;
         outcome
+    }
+
+    /// Applies one best quote sequenced at `now`: what `apply` does with a frame of that kind.
+    #[inline]
+    pub fn apply_bbo(&mut self, bbo: &Bbo, now: TimeNs) -> BookOutcome {
+        let before = self.quality;
+        let outcome = if bbo.instrument == self.instrument { self.on_bbo(bbo, now) } else { self.foreign() };
+        BookOutcome { quality_changed: self.quality != before, ..outcome }
     }
 
     #[cold]
@@ -239,15 +256,14 @@ impl Book {
     }
 
     #[inline]
-    fn alive(&mut self, frame: &Frame<'_>, ts_exchange: TimeNs, ts_recv: TimeNs) {
-        self.ts_alive = frame.header.ts_seq;
+    fn alive(&mut self, now: TimeNs, ts_exchange: TimeNs, ts_recv: TimeNs) {
         self.ts_exchange = ts_exchange;
         self.ts_recv = ts_recv;
-        self.quality.faults = self.quality.faults.without(Faults::STALE);
+        self.alive_at(now);
     }
 
     fn on_delta(&mut self, frame: &Frame<'_>, head: &BookDelta, levels: Levels<'_>) -> BookOutcome {
-        self.alive(frame, head.ts_exchange, head.ts_recv);
+        self.alive(frame.header.ts_seq, head.ts_exchange, head.ts_recv);
         if !self.synced {
             self.counters.unsynced += 1;
             return BookOutcome::default();
@@ -330,7 +346,7 @@ impl Book {
         if head.instrument != self.instrument {
             return self.foreign();
         }
-        self.alive(frame, head.ts_exchange, head.ts_recv);
+        self.alive(frame.header.ts_seq, head.ts_exchange, head.ts_recv);
         if head.part == 0 {
             self.staged_bids.clear();
             self.staged_asks.clear();
@@ -371,40 +387,39 @@ impl Book {
         BookOutcome { changed: true, ..self.verify(head.checksum) }
     }
 
-    fn on_bbo(&mut self, frame: &Frame<'_>, bbo: &Bbo) -> BookOutcome {
-        self.alive(frame, bbo.ts_exchange, bbo.ts_recv);
-        if bbo.bid_qty.0 < 0 || bbo.ask_qty.0 < 0 {
+    #[inline]
+    fn on_bbo(&mut self, bbo: &Bbo, now: TimeNs) -> BookOutcome {
+        self.alive(now, bbo.ts_exchange, bbo.ts_recv);
+        if (bbo.bid_qty.0 | bbo.ask_qty.0) < 0 {
             return self.malformed();
         }
         if bbo.update_id <= self.touch.update_id {
             self.counters.old_bbos += 1;
             return BookOutcome::default();
         }
-        let before = (self.best_bid(), self.best_ask());
-        let level = |px, qty: Qty| (!qty.is_zero()).then_some(Level { px, qty });
-        self.touch = Touch {
-            update_id: bbo.update_id,
-            bid: level(bbo.bid_px, bbo.bid_qty),
-            ask: level(bbo.ask_px, bbo.ask_qty),
+        let level = |px, qty: Qty| if qty.is_zero() { Level::default() } else { Level { px, qty } };
+        let (bid, ask) = (level(bbo.bid_px, bbo.bid_qty), level(bbo.ask_px, bbo.ask_qty));
+        let before = if self.overlaid() {
+            (self.touch.bid, self.touch.ask)
+        } else {
+            (self.bids.best().unwrap_or_default(), self.asks.best().unwrap_or_default())
         };
+        self.touch = Touch { update_id: bbo.update_id, bid, ask };
         if bbo.update_id <= self.depth_id {
             return BookOutcome::default();
         }
-        let changed = before != (self.touch.bid, self.touch.ask);
+        let changed = before != (bid, ask);
         if changed {
-            self.ts_changed = Some(frame.header.ts_seq);
+            self.ts_changed = Some(now);
         }
-        if self.quality.phase == Phase::Continuous
-            && let (Some(bid), Some(ask)) = (self.touch.bid, self.touch.ask)
-            && bid.px >= ask.px
-        {
+        if bid.px >= ask.px && self.quality.phase == Phase::Continuous && !bid.qty.is_zero() && !ask.qty.is_zero() {
             return BookOutcome { changed, ..self.fail(Faults::CROSSED, ResyncReason::Crossed) };
         }
         BookOutcome { changed, ..BookOutcome::default() }
     }
 
     fn on_trade(&mut self, frame: &Frame<'_>, trade: &Trade) -> BookOutcome {
-        self.alive(frame, trade.ts_exchange, trade.ts_recv);
+        self.alive(frame.header.ts_seq, trade.ts_exchange, trade.ts_recv);
         if trade.trade_id != 0 && self.trade.is_some_and(|last| trade.trade_id <= last.trade_id) {
             self.counters.old_trades += 1;
             return BookOutcome::default();
@@ -416,6 +431,7 @@ impl Book {
             trade_id: trade.trade_id,
             ts: frame.header.ts_seq,
         });
+        self.trade_digest = trade_digest(self.trade);
         BookOutcome { traded: true, ..BookOutcome::default() }
     }
 
@@ -458,6 +474,7 @@ impl Book {
         BookOutcome::default()
     }
 
+    #[inline]
     fn alive_at(&mut self, now: TimeNs) {
         self.ts_alive = now;
         self.quality.faults = self.quality.faults.without(Faults::STALE);
@@ -489,38 +506,40 @@ impl Book {
     /// Best bid: of the newest of depth and best-quote message, by update id.
     #[inline]
     pub fn best_bid(&self) -> Option<Level> {
-        if self.overlaid() { self.touch.bid } else { self.bids.best() }
+        if self.overlaid() { quoted(self.touch.bid) } else { self.bids.best() }
     }
 
     /// Best ask, likewise.
     #[inline]
     pub fn best_ask(&self) -> Option<Level> {
-        if self.overlaid() { self.touch.ask } else { self.asks.best() }
+        if self.overlaid() { quoted(self.touch.ask) } else { self.asks.best() }
     }
 
     /// Bid level `level_idx` as a strategy sees it: 0 is `best_bid`, the rest are the depth levels worse than it.
     #[inline]
     pub fn bid_level(&self, level_idx: usize) -> Option<Level> {
+        if level_idx == 0 { self.best_bid() } else { self.bid_beyond(level_idx) }
+    }
+
+    fn bid_beyond(&self, level_idx: usize) -> Option<Level> {
         if !self.overlaid() {
             return self.bids.level(level_idx);
         }
-        let best = self.touch.bid?;
-        match level_idx {
-            0 => Some(best),
-            _ => self.bids.iter().skip_while(|level| level.px >= best.px).nth(level_idx - 1),
-        }
+        let best = quoted(self.touch.bid)?;
+        self.bids.iter().skip_while(|level| level.px >= best.px).nth(level_idx - 1)
     }
 
     #[inline]
     pub fn ask_level(&self, level_idx: usize) -> Option<Level> {
+        if level_idx == 0 { self.best_ask() } else { self.ask_beyond(level_idx) }
+    }
+
+    fn ask_beyond(&self, level_idx: usize) -> Option<Level> {
         if !self.overlaid() {
             return self.asks.level(level_idx);
         }
-        let best = self.touch.ask?;
-        match level_idx {
-            0 => Some(best),
-            _ => self.asks.iter().skip_while(|level| level.px <= best.px).nth(level_idx - 1),
-        }
+        let best = quoted(self.touch.ask)?;
+        self.asks.iter().skip_while(|level| level.px <= best.px).nth(level_idx - 1)
     }
 
     /// Bid level of the depth book alone, without the overlay.
@@ -614,10 +633,10 @@ impl Book {
         &self.counters
     }
 
-    /// This book's addend of `StateDigest::books`. O(1): the part of the levels is kept per change.
+    /// This book's addend of `StateDigest::books`. O(1): the parts of levels and trade are kept per change.
+    #[inline]
     pub fn digest(&self) -> u64 {
-        let [bid, ask] = [self.touch.bid, self.touch.ask].map(Option::unwrap_or_default);
-        let trade = self.trade.map_or([0; 4], |t| [1, t.trade_id, t.px.0 as u64, t.qty.0 as u64]);
+        let Touch { bid, ask, .. } = self.touch;
         let words = [
             u64::from(self.instrument.0),
             self.bids.digest(),
@@ -630,8 +649,12 @@ impl Book {
             ask.qty.0 as u64,
             u64::from(self.quality.faults.bits()) << 8 | u64::from(self.quality.phase as u8),
         ];
-        hash_words(hash_words(0, trade), words)
+        hash_words(self.trade_digest, words)
     }
+}
+
+fn trade_digest(trade: Option<LastTrade>) -> u64 {
+    hash_words(0, trade.map_or([0; 4], |t| [1, t.trade_id, t.px.0 as u64, t.qty.0 as u64]))
 }
 
 /// A negative quantity, or a price that no market has.
