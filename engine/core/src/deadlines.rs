@@ -49,11 +49,22 @@ pub fn timer_parts(id: u32) -> Option<(TimerClass, usize)> {
     CLASSES.iter().find(|&&class| class as u32 == id >> 16).map(|&class| (class, (id & 0xFFFF) as usize))
 }
 
-/// All slots of a core, in id order.
+/// Slots of one block.
+const BLOCK: usize = 16;
+
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    /// `TimeNs::MAX` where not armed.
+    due: [TimeNs; BLOCK],
+    earliest: TimeNs,
+}
+
+/// All slots of a core, in id order. Each block of slots keeps its earliest due time, so that moving the earliest of all
+/// looks at one block and at the blocks, not at every slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadlines {
     ids: Vec<u32>,
-    due: Vec<TimeNs>,
+    blocks: Vec<Block>,
     /// First slot of each class.
     base: [usize; CLASSES.len() + 1],
     earliest: TimeNs,
@@ -68,36 +79,52 @@ impl Deadlines {
             ids.extend((0..count).map(|idx| timer_id(class, idx)));
             base[at + 1] = ids.len();
         }
-        Self { due: vec![TimeNs::MAX; ids.len()], ids, base, earliest: TimeNs::MAX }
+        let empty = Block { due: [TimeNs::MAX; BLOCK], earliest: TimeNs::MAX };
+        Self { blocks: vec![empty; ids.len().div_ceil(BLOCK)], ids, base, earliest: TimeNs::MAX }
     }
 
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
+    #[inline]
     fn slot(&self, class: TimerClass, idx: usize) -> Option<usize> {
         let at = class as usize - 1;
         let slot = self.base[at] + idx;
         (slot < self.base[at + 1]).then_some(slot)
     }
 
-    /// Arms the slot, or disarms it with `None`.
+    /// Arms the slot, or disarms it with `None`. Most calls change nothing.
     #[inline]
     pub fn set(&mut self, class: TimerClass, idx: usize, due: Option<TimeNs>) {
         let Some(slot) = self.slot(class, idx) else { return };
+        let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
         let due = due.unwrap_or(TimeNs::MAX);
-        let before = core::mem::replace(&mut self.due[slot], due);
-        if due <= self.earliest {
-            self.earliest = due;
-        } else if before == self.earliest {
-            self.earliest = self.due.iter().copied().min().unwrap_or(TimeNs::MAX);
+        let before = core::mem::replace(&mut block.due[slot % BLOCK], due);
+        if due < block.earliest {
+            block.earliest = due;
+            self.earliest = self.earliest.min(due);
+        } else if before == block.earliest && due != before {
+            self.seek_earliest(slot / BLOCK);
+        }
+    }
+
+    /// The earliest of a block has moved to a later time.
+    #[inline(never)]
+    fn seek_earliest(&mut self, block: usize) {
+        let block = &mut self.blocks[block];
+        let before = core::mem::replace(&mut block.earliest, earliest(&block.due));
+        if before == self.earliest {
+            self.earliest = self.blocks.iter().fold(TimeNs::MAX, |earliest, block| earliest.min(block.earliest));
         }
     }
 
     /// The slot's due time, while armed.
     #[inline]
     pub fn get(&self, class: TimerClass, idx: usize) -> Option<TimeNs> {
-        self.slot(class, idx).map(|slot| self.due[slot]).filter(|&due| due != TimeNs::MAX)
+        let slot = self.slot(class, idx)?;
+        let due = self.blocks.get(slot / BLOCK)?.due[slot % BLOCK];
+        (due != TimeNs::MAX).then_some(due)
     }
 
     #[inline]
@@ -107,7 +134,7 @@ impl Deadlines {
 
     /// Writes the ids of every slot due at or before `now`, in id order; returns how many.
     pub fn due_ids(&self, now: TimeNs, ids: &mut [u32]) -> usize {
-        let due = self.ids.iter().zip(&self.due).filter(|(_, due)| **due <= now && **due != TimeNs::MAX);
+        let due = self.ids.iter().zip(self.due()).filter(|(_, due)| **due <= now && **due != TimeNs::MAX);
         let mut count = 0;
         for ((id, _), out) in due.zip(ids) {
             *out = *id;
@@ -116,11 +143,20 @@ impl Deadlines {
         count
     }
 
+    /// Every slot's due time, in id order.
+    fn due(&self) -> impl Iterator<Item = &TimeNs> {
+        self.blocks.iter().flat_map(|block| &block.due).take(self.ids.len())
+    }
+
     pub fn digest(&self, chain: &mut tercel_event::Chain) {
-        for due in &self.due {
+        for due in self.due() {
             chain.word(due.0 as u64);
         }
     }
+}
+
+fn earliest(due: &[TimeNs]) -> TimeNs {
+    due.iter().fold(TimeNs::MAX, |earliest, due| earliest.min(*due))
 }
 
 #[cfg(test)]
@@ -143,6 +179,23 @@ mod tests {
         slots.set(TimerClass::Outcome, 0, None);
         assert_eq!(slots.next(), Some(TimeNs(30)));
         assert_eq!(slots.get(TimerClass::Retry, 2), Some(TimeNs(30)));
+    }
+
+    /// The kept minimum is the minimum, over many blocks and any order of changes.
+    #[test]
+    fn the_earliest_is_the_minimum_of_all_slots_prop() {
+        let mut slots = Deadlines::new([37, 0, 5, 90, 1, 3, 40, 41]);
+        let mut random = 7u64;
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let class = CLASSES[(random % 8) as usize];
+            let due = (random >> 8 & 3 != 0).then_some(TimeNs((random >> 16 & 63) as i64));
+            slots.set(class, (random >> 32) as usize % 91, due);
+            let expected = slots.due().copied().filter(|due| *due != TimeNs::MAX).min();
+            assert_eq!(slots.next(), expected);
+        }
     }
 
     #[test]
