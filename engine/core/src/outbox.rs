@@ -45,29 +45,33 @@ impl Derived {
 /// Preallocated; cleared at the start of each `step`.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    items: Vec<Derived>,
+    /// The first `len` are filled; the others are there so that an item is written in place and not copied in.
+    slots: Vec<Derived>,
+    len: usize,
     commands_count: u16,
 }
 
+const EMPTY: Derived = Derived::StateHash(StateHash { commands: 0, orders: 0, positions: 0, books: 0 });
+
 impl Outbox {
     pub fn with_capacity(items: usize) -> Self {
-        Self { items: Vec::with_capacity(items), commands_count: 0 }
+        Self { slots: vec![EMPTY; items], len: 0, commands_count: 0 }
     }
 
     #[inline]
     pub fn clear(&mut self) {
-        self.items.clear();
+        self.len = 0;
         self.commands_count = 0;
     }
 
     #[inline]
     pub fn items(&self) -> &[Derived] {
-        &self.items
+        &self.slots[..self.len]
     }
 
     #[inline]
     pub fn commands(&self) -> impl Iterator<Item = &Command> {
-        self.items.iter().filter_map(|item| match item {
+        self.items().iter().filter_map(|item| match item {
             Derived::Command(command) => Some(command),
             _ => None,
         })
@@ -78,17 +82,32 @@ impl Outbox {
     pub(crate) fn push_command(&mut self, command: &mut Command) {
         command.index = self.commands_count;
         self.commands_count = self.commands_count.saturating_add(1);
-        self.items.push(Derived::Command(*command));
+        *self.next() = Derived::Command(*command);
     }
 
     #[inline]
     pub(crate) fn push_note(&mut self, note: Note) {
-        self.items.push(Derived::Note(note));
+        *self.next() = Derived::Note(note);
     }
 
     #[inline]
     pub(crate) fn push_hash(&mut self, hash: StateHash) {
-        self.items.push(Derived::StateHash(hash));
+        *self.next() = Derived::StateHash(hash);
+    }
+
+    /// The slot of one more item.
+    #[inline]
+    fn next(&mut self) -> &mut Derived {
+        if self.len == self.slots.len() {
+            self.grow();
+        }
+        self.len += 1;
+        &mut self.slots[self.len - 1]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.slots.push(EMPTY);
     }
 }
 
