@@ -13,10 +13,15 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 #[inline]
-fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+fn halves(pair: &[u8; 16]) -> (u64, u64) {
+    let both = u128::from_le_bytes(*pair);
+    (both as u64, (both >> 64) as u64)
+}
+
+/// Up to seven bytes, zeros behind them; most bodies are whole words and have none.
+#[inline]
+fn short_word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// The chain after one more input. Not cryptographic: it finds accidents and edits, it does not resist an adversary.
@@ -25,13 +30,16 @@ pub(crate) fn absorb(chain: u64, header: &FrameHeader, body: &[u8]) -> u64 {
     let what = u64::from(header.kind) | u64::from(header.flags) << 16 | u64::from(header.src.0) << 24;
     let mut hash = fold(chain ^ header.seq, K0 ^ header.ts_seq.0 as u64) ^ header.src_seq.rotate_left(32);
     hash = fold(hash ^ what, K1 ^ u64::from(header.len));
-    let mut pairs = body.chunks_exact(16);
-    for pair in &mut pairs {
-        hash = fold(hash ^ word(&pair[..8]), K0 ^ word(&pair[8..]));
+    let (pairs, rest) = body.as_chunks::<16>();
+    for pair in pairs {
+        let (low, high) = halves(pair);
+        hash = fold(hash ^ low, K0 ^ high);
     }
-    let rest = pairs.remainder();
-    let (low, high) = rest.split_at(rest.len().min(8));
-    fold(hash ^ word(low), K1 ^ word(high)).wrapping_add(hash)
+    let (low, high) = match rest.split_first_chunk::<8>() {
+        Some((low, high)) => (u64::from_le_bytes(*low), short_word(high)),
+        None => (short_word(rest), 0),
+    };
+    fold(hash ^ low, K1 ^ high).wrapping_add(hash)
 }
 
 #[cfg(test)]

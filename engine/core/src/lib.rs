@@ -16,6 +16,7 @@ mod limits;
 mod machine;
 mod market;
 mod outbox;
+mod pace;
 mod problem;
 mod replay;
 mod report;

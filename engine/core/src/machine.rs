@@ -12,6 +12,7 @@ use crate::bind::{bind, timer_counts};
 use crate::deadlines::{Deadlines, TimerClass, timer_parts};
 use crate::inputs::SignalValue;
 use crate::market::FeedState;
+use crate::pace::{BookSum, HashPace};
 use crate::problem;
 use crate::report::Counters;
 use crate::runner::Runner;
@@ -20,7 +21,7 @@ use crate::trade::Mark;
 use crate::{CoreConfig, Outbox};
 use tercel_book::{Book, BookConfig};
 use tercel_event::{
-    COMMAND_LEN, Chain, Command, CommandKind, EpochStart, Frame, FrameKind, Note, Reason, StateDigest, StateHash,
+    Bbo, COMMAND_LEN, Chain, Command, CommandKind, EpochStart, Frame, FrameKind, Note, Reason, StateDigest, StateHash,
     Strategy, Timer, hash_words,
 };
 use tercel_exec::{Plan, WantBuf, Working};
@@ -31,8 +32,6 @@ use tercel_types::{AccountId, ClOrdId, InstrumentId, Price, Problem, Qty, Source
 /// No strategy, no instrument: in notes and in commands that are nobody's.
 pub const NO_STRATEGY: StrategyId = StrategyId(u16::MAX);
 pub const NO_INSTRUMENT: InstrumentId = InstrumentId(u32::MAX);
-
-const SECOND_NS: i64 = 1_000_000_000;
 
 /// The whole trading state of one shard.
 pub struct Core {
@@ -45,10 +44,8 @@ pub struct Core {
     pub(crate) sessions: Vec<Session>,
     pub(crate) signals: Vec<SignalValue>,
     pub(crate) marks: Vec<Mark>,
-    /// Per instrument: (runner, binding) of the strategies that name it, in configuration order.
-    pub(crate) by_instrument: Vec<Vec<(u16, u16)>>,
-    /// Per signal of the run, likewise.
-    pub(crate) by_signal: Vec<Vec<(u16, u16)>>,
+    /// Per signal of the run: the strategies that name it, in configuration order, each with the bit of its binding.
+    pub(crate) by_signal: Vec<Vec<(u32, u64)>>,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Counters,
     pub(crate) epoch: u32,
@@ -60,7 +57,8 @@ pub struct Core {
     chain: Chain,
     /// Over every input.
     inputs: u64,
-    second: i64,
+    hash_pace: HashPace,
+    pub(crate) book_sum: BookSum,
     pub(crate) plan: Plan,
     pub(crate) working: Vec<Working>,
     pub(crate) want_buf: WantBuf,
@@ -111,15 +109,16 @@ impl Core {
         problems.extend(config.risk.validate(&config.instruments));
         let Some(counts) = counts.filter(|_| problems.is_empty()) else { return Err(problems) };
 
-        let (mut by_instrument, mut by_signal) =
-            (vec![Vec::new(); config.instruments.len()], vec![Vec::new(); config.signals.len()]);
+        let books: Vec<_> = config.instruments.0.iter().map(|i| Book::new(i.id, book_config)).collect();
+        let mut feeds: Vec<_> = books.iter().map(FeedState::new).collect();
+        let mut by_signal = vec![Vec::new(); config.signals.len()];
         let (mut runners, mut limit_base, mut pair_base) = (Vec::new(), 0, 0);
         for (idx, (strategy, bound)) in strategies.into_iter().zip(bounds).enumerate() {
             for (binding, id) in bound.instruments.iter().enumerate() {
-                by_instrument[id.idx()].push((idx as u16, binding as u16));
+                feeds[id.idx()].lookers.push((idx as u32, 1 << binding));
             }
             for (binding, &signal) in bound.signals.iter().enumerate() {
-                by_signal[signal].push((idx as u16, binding as u16));
+                by_signal[signal].push((idx as u32, 1u64 << binding));
             }
             let own = &config.strategies[idx];
             let session = sessions.iter().position(|(src, _)| *src == own.gateway).unwrap_or(0);
@@ -132,14 +131,14 @@ impl Core {
         }
         let deadlines = Deadlines::new(counts);
         Ok(Self {
-            books: config.instruments.0.iter().map(|i| Book::new(i.id, book_config)).collect(),
-            feeds: vec![FeedState::default(); config.instruments.len()],
+            book_sum: BookSum::new(&feeds),
+            books,
+            feeds,
             orders: Orders::new(&config.instruments, order_config),
             risk: Risk::new(&config.instruments, &config.risk),
             sessions: sessions.iter().map(|&(src, account)| Session::new(src, account)).collect(),
             signals: vec![SignalValue::default(); config.signals.len()],
             marks: vec![Mark::default(); config.instruments.len()],
-            by_instrument,
             by_signal,
             timer_ids: Vec::with_capacity(deadlines.len()),
             deadlines,
@@ -151,7 +150,7 @@ impl Core {
             ts_cause: TimeNs(0),
             chain: Chain::default(),
             inputs: 0,
-            second: i64::MIN,
+            hash_pace: HashPace::new(config.hash_every_frames),
             plan: Plan::with_capacity(config.orders_max),
             working: Vec::with_capacity(config.orders_max),
             want_buf: WantBuf::default(),
@@ -172,27 +171,35 @@ impl Core {
         out.clear();
         (self.seq, self.now, self.ts_cause) = (frame.header.seq, frame.header.ts_seq, TimeNs(0));
         self.counters.frames += 1;
-        self.inputs = absorb(self.inputs, &frame.header, frame.body);
-        match frame.kind() {
-            Ok(kind) if !frame.is_derived() => self.dispatch(&frame, kind, out),
-            _ => self.bad_frame(),
+        // Best quotes are most frames of a run: with the length known, their bytes are absorbed without a loop.
+        match <&[u8; size_of::<Bbo>()]>::try_from(frame.body) {
+            Ok(body) if frame.header.kind == FrameKind::Bbo as u16 && !frame.is_derived() => {
+                self.inputs = absorb(self.inputs, &frame.header, body);
+                self.on_bbo(&bytemuck::pod_read_unaligned(body), out);
+            }
+            _ => {
+                self.inputs = absorb(self.inputs, &frame.header, frame.body);
+                self.dispatch(&frame, out);
+            }
         }
         if !frame.has_more() {
             self.run_strategies(out);
         }
         self.ask_unknown(out);
         self.deadlines.set(TimerClass::Outcome, 0, self.orders.next_deadline());
-        let second = self.now.0.div_euclid(SECOND_NS);
-        let every = self.config.hash_every_frames;
-        if second != self.second || (every > 0 && self.counters.frames.is_multiple_of(every)) {
-            self.second = second;
-            let StateDigest { commands, orders, positions, books } = self.digest();
+        if self.hash_pace.frame(self.now) {
+            let books = self.book_sum.renew(&mut self.feeds, &self.books);
+            let StateDigest { commands, orders, positions, books } = self.digest_with(books);
             out.push_hash(StateHash { commands, orders, positions, books });
         }
     }
 
-    #[inline]
-    fn dispatch(&mut self, frame: &Frame<'_>, kind: FrameKind, out: &mut Outbox) {
+    #[inline(never)]
+    fn dispatch(&mut self, frame: &Frame<'_>, out: &mut Outbox) {
+        let kind = match frame.kind() {
+            Ok(kind) if !frame.is_derived() => kind,
+            _ => return self.bad_frame(),
+        };
         match kind {
             FrameKind::BookDelta
             | FrameKind::BookSnapshot
@@ -299,11 +306,16 @@ impl Core {
     /// Digest of the parts that are kept up to date per change: what the log carries. `commands` covers what came in too, so
     /// that an input that had no effect cannot be changed unnoticed.
     pub fn digest(&self) -> StateDigest {
+        self.digest_with(self.books.iter().map(Book::digest).fold(0, u64::wrapping_add))
+    }
+
+    #[inline]
+    fn digest_with(&self, books: u64) -> StateDigest {
         StateDigest {
             commands: self.chain.0 ^ self.inputs.rotate_left(1),
             orders: self.orders.orders_digest(),
             positions: self.orders.positions_digest(),
-            books: self.books.iter().map(Book::digest).fold(0, u64::wrapping_add),
+            books,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Market data and signals: into the books, and to the strategies that look at them.
 use crate::deadlines::TimerClass;
 use crate::{Core, Outbox};
-use tercel_book::{BookOutcome, Faults};
+use tercel_book::{Book, BookOutcome, Faults};
 use tercel_event::{
     Bbo, BookDelta, BookSnapshot, CommandKind, FeedEvent, FeedStatus, Frame, FrameKind, Reason, Signal, Trade,
 };
@@ -26,8 +26,8 @@ pub struct FeedCounters {
     pub not_live_ns: i64,
 }
 
-/// The core's notes on one feed.
-#[derive(Clone, Copy, Debug, Default)]
+/// The core's notes on one feed and its book.
+#[derive(Clone, Debug)]
 pub(crate) struct FeedState {
     pub counters: FeedCounters,
     /// Since when `was_live` holds.
@@ -35,9 +35,39 @@ pub(crate) struct FeedState {
     pub was_live: bool,
     /// The book asked to be rebuilt while a `Resync` was under way.
     pub resync_wanted: bool,
+    /// The strategies that name the instrument, in configuration order, each with the bit of its binding.
+    pub lookers: Vec<(u32, u64)>,
+    /// The book's addend of the kept digest, and whether the book may have changed since.
+    pub digest: u64,
+    pub touched: bool,
 }
 
 impl FeedState {
+    pub fn new(book: &Book) -> Self {
+        Self {
+            counters: FeedCounters::default(),
+            since: None,
+            was_live: false,
+            resync_wanted: false,
+            lookers: Vec::new(),
+            digest: book.digest(),
+            touched: false,
+        }
+    }
+
+    /// Counts a frame of the feed.
+    #[inline]
+    fn heard(&mut self, malformed: bool, now: TimeNs) {
+        self.counters.messages += 1;
+        if malformed {
+            self.counters.malformed += 1;
+        }
+        if self.since.is_none() {
+            self.since = Some(now);
+        }
+    }
+
+    #[cold]
     fn turn(&mut self, live: bool, now: TimeNs) {
         let span = self.since.map_or(0, |since| now.since(since).0);
         if self.was_live {
@@ -52,9 +82,9 @@ impl FeedState {
 /// The instrument and receive stamp of a market data frame.
 fn head(frame: &Frame<'_>, kind: FrameKind) -> Option<(InstrumentId, TimeNs)> {
     match kind {
+        FrameKind::Bbo => frame.body::<Bbo>().ok().map(|b| (b.instrument, b.ts_recv)),
         FrameKind::BookDelta => frame.body::<BookDelta>().ok().map(|b| (b.instrument, b.ts_recv)),
         FrameKind::BookSnapshot => frame.body::<BookSnapshot>().ok().map(|b| (b.instrument, b.ts_recv)),
-        FrameKind::Bbo => frame.body::<Bbo>().ok().map(|b| (b.instrument, b.ts_recv)),
         FrameKind::Trade => frame.body::<Trade>().ok().map(|b| (b.instrument, b.ts_recv)),
         FrameKind::FeedStatus => frame.body::<FeedStatus>().ok().map(|b| (b.instrument, b.ts_recv)),
         _ => None,
@@ -62,6 +92,21 @@ fn head(frame: &Frame<'_>, kind: FrameKind) -> Option<(InstrumentId, TimeNs)> {
 }
 
 impl Core {
+    /// A best quote: what `on_market` does with any frame, in one straight line.
+    #[inline]
+    pub(crate) fn on_bbo(&mut self, bbo: &Bbo, out: &mut Outbox) {
+        let idx = bbo.instrument.idx();
+        let (Some(book), Some(feed)) = (self.books.get_mut(idx), self.feeds.get_mut(idx)) else {
+            return self.bad_frame();
+        };
+        self.ts_cause = bbo.ts_recv;
+        let malformed = book.counters().malformed;
+        let outcome = book.apply_bbo(bbo, self.now);
+        feed.heard(book.counters().malformed != malformed, self.now);
+        self.book_sum.touch(idx, feed);
+        self.after_book(idx, outcome, out);
+    }
+
     /// Any market data frame.
     pub(crate) fn on_market(&mut self, frame: &Frame<'_>, kind: FrameKind, out: &mut Outbox) {
         let Some((id, ts_recv)) = head(frame, kind) else { return self.bad_frame() };
@@ -72,11 +117,8 @@ impl Core {
         self.ts_cause = ts_recv;
         let malformed = book.counters().malformed;
         let outcome = book.apply(frame);
-        if book.counters().malformed != malformed {
-            feed.counters.malformed += 1;
-        }
-        feed.counters.messages += 1;
-        feed.since.get_or_insert(self.now);
+        self.book_sum.touch(idx, feed);
+        feed.heard(book.counters().malformed != malformed, self.now);
         if kind == FrameKind::FeedStatus
             && let Ok(status) = frame.body::<FeedStatus>()
         {
@@ -93,22 +135,23 @@ impl Core {
         self.after_book(idx, outcome, out);
     }
 
+    #[inline]
     fn after_book(&mut self, idx: usize, outcome: BookOutcome, out: &mut Outbox) {
-        let book = &self.books[idx];
         if outcome.quality_changed {
-            self.feeds[idx].turn(book.is_live(), self.now);
+            self.feeds[idx].turn(self.books[idx].is_live(), self.now);
         }
         // Every sign of life of a live book keeps the reference fresh.
         self.mark(idx, out);
-        for &(runner, binding) in &self.by_instrument[idx] {
-            let runner = &mut self.runners[usize::from(runner)];
-            let (pending, bit) = (&mut runner.pending, 1u64 << binding);
+        // A change of quality is an instant of the book too (decision 20 of the language).
+        let changed = outcome.changed || outcome.quality_changed;
+        for &(runner, bit) in &self.feeds[idx].lookers {
+            let runner = &mut self.runners[runner as usize];
             if runner.limits.pulled != 0 {
                 // A sign of life that changes nothing may still end a silence.
                 runner.dirty |= bit;
             }
-            // A change of quality is an instant of the book too (decision 20 of the language).
-            pending.book |= if outcome.changed || outcome.quality_changed { bit } else { 0 };
+            let pending = &mut runner.pending;
+            pending.book |= if changed { bit } else { 0 };
             pending.quality |= if outcome.quality_changed { bit } else { 0 };
             pending.trades |= if outcome.traded { bit } else { 0 };
         }
@@ -124,6 +167,7 @@ impl Core {
     }
 
     /// Asks the feed for a rebuild, at most once per `resync_retry`.
+    #[cold]
     fn resync(&mut self, idx: usize, out: &mut Outbox) {
         if self.deadlines.get(TimerClass::Resync, idx).is_some() {
             self.feeds[idx].resync_wanted = true;
@@ -150,8 +194,9 @@ impl Core {
     }
 
     pub(crate) fn on_stale_due(&mut self, idx: usize, out: &mut Outbox) {
-        let Some(book) = self.books.get_mut(idx) else { return };
+        let (Some(book), Some(feed)) = (self.books.get_mut(idx), self.feeds.get_mut(idx)) else { return };
         let outcome = book.on_time(self.now);
+        self.book_sum.touch(idx, feed);
         let due = book.next_deadline();
         self.deadlines.set(TimerClass::Stale, idx, due);
         self.after_book(idx, outcome, out);
@@ -165,14 +210,14 @@ impl Core {
             if used { (signal.value, signal.ts_features) } else { (f64::NAN, slot.ts_features) };
         let count = if used { &mut self.counters.signals_used } else { &mut self.counters.signals_absent };
         *count += 1;
-        for &(runner, binding) in &self.by_signal[signal.signal as usize] {
-            self.runners[usize::from(runner)].pending.signals |= 1 << binding;
+        for &(runner, bit) in &self.by_signal[signal.signal as usize] {
+            self.runners[runner as usize].pending.signals |= bit;
         }
     }
 
     /// The feed's counters with the time of the current quality up to now.
     pub(crate) fn feed_counters(&self, idx: usize) -> FeedCounters {
-        let mut feed = self.feeds[idx];
+        let mut feed = self.feeds[idx].clone();
         if feed.since.is_some() {
             feed.turn(feed.was_live, self.now);
         }
