@@ -12,6 +12,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module};
 use tercel_graph::{NodeId, math};
+use tercel_types::TimeNs;
 
 use crate::error::JitError;
 use crate::layout::Place;
@@ -31,8 +32,9 @@ const ISA_FLAGS: [&str; 6] = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42",
 #[cfg(not(target_arch = "x86_64"))]
 const ISA_FLAGS: [&str; 0] = [];
 
-/// `(slab, ticks)`. Safety: the slab has the length of the layout that the code was compiled for.
-type Entry = unsafe extern "C" fn(*mut u64, u64);
+/// `(slab, ticks, inputs, signal times)`. Safety: the slab has the length of the layout that the code was compiled for; inputs
+/// and times have at least the lengths that its manifest says.
+type Entry = unsafe extern "C" fn(*mut u64, u64, *const f64, *const TimeNs);
 
 extern "C" fn ln(x: f64) -> f64 {
     math::ln(x)
@@ -53,6 +55,8 @@ pub(crate) struct Code {
     statics: Vec<Entry>,
     rounds: Vec<Entry>,
     slab_len: usize,
+    inputs_len: usize,
+    times_len: usize,
     /// Machine code in bytes, for the report.
     pub bytes: usize,
 }
@@ -78,7 +82,15 @@ impl Code {
         });
         // Owned from here on, so that every way out frees the arena.
         let Compiler { module, bytes, .. } = compiler;
-        let mut code = Self { module: Some(module), statics: vec![], rounds: vec![], slab_len: src.layout.len, bytes };
+        let mut code = Self {
+            module: Some(module),
+            statics: vec![],
+            rounds: vec![],
+            slab_len: src.layout.len,
+            inputs_len: src.manifest.inputs.len(),
+            times_len: src.manifest.signals.len(),
+            bytes,
+        };
         let (statics, rounds) = functions?;
         code.statics = statics.into_iter().filter_map(|id| code.entry(id)).collect();
         code.rounds = rounds.into_iter().filter_map(|id| code.entry(id)).collect();
@@ -87,7 +99,7 @@ impl Code {
 
     fn entry(&self, id: FuncId) -> Option<Entry> {
         let address = self.module.as_ref()?.get_finalized_function(id);
-        // SAFETY: `id` was defined in this module with the signature of `Entry` (both i64 parameters, C calling
+        // SAFETY: `id` was defined in this module with the signature of `Entry` (four i64 parameters, C calling
         // convention of the host) and finalized; the address stays valid until `Drop` frees the module, and `Entry`
         // values never leave `Code`.
         Some(unsafe { core::mem::transmute::<*const u8, Entry>(address) })
@@ -95,24 +107,30 @@ impl Code {
 
     /// Evaluates what depends on parameters alone. The slab must have been made by the layout of this code.
     pub(crate) fn run_statics(&self, slab: &mut [u64]) {
-        self.run(&self.statics, slab, 0);
-    }
-
-    /// Evaluates one round.
-    #[inline]
-    pub(crate) fn run_round(&self, slab: &mut [u64], ticks: u64) {
-        self.run(&self.rounds, slab, ticks);
-    }
-
-    #[inline]
-    fn run(&self, entries: &[Entry], slab: &mut [u64], ticks: u64) {
         assert_eq!(slab.len(), self.slab_len, "the slab is another program's");
-        for entry in entries {
+        for entry in &self.statics {
+            // SAFETY: as in `run_round`; what depends on parameters alone reads neither inputs nor signal times
+            // (`layout::is_static`), so their addresses are never used.
+            unsafe { entry(slab.as_mut_ptr(), 0, core::ptr::null(), core::ptr::null()) };
+        }
+    }
+
+    /// Evaluates one round; `false`, and nothing done, when inputs or times do not reach every index of the manifest.
+    #[inline]
+    pub(crate) fn run_round(&self, slab: &mut [u64], ticks: u64, inputs: &[f64], times: &[TimeNs]) -> bool {
+        assert_eq!(slab.len(), self.slab_len, "the slab is another program's");
+        if inputs.len() < self.inputs_len || times.len() < self.times_len {
+            return false;
+        }
+        for entry in &self.rounds {
             // SAFETY: the slab has the length that every offset in the code was laid out for; ring positions, the only
             // computed offsets, are kept below their ring's length by the code that writes them. `&mut` bars any other
-            // access meanwhile. The code is finalized and its module lives in `self`.
-            unsafe { entry(slab.as_mut_ptr(), ticks) };
+            // access meanwhile. Inputs and times are read only, at indices of the manifest (`Program::validate`), which
+            // both reach, and are borrowed for the call; `TimeNs` is an i64. The code is finalized and its module lives in
+            // `self`.
+            unsafe { entry(slab.as_mut_ptr(), ticks, inputs.as_ptr(), times.as_ptr()) };
         }
+        true
     }
 }
 
@@ -182,7 +200,7 @@ impl Compiler {
     fn function(&mut self, src: Source<'_>, nodes: &[NodeId]) -> Result<FuncId, JitError> {
         let backend = |e| JitError::backend(&e);
         let mut signature = self.module.make_signature();
-        signature.params.extend([AbiParam::new(I64), AbiParam::new(I64)]);
+        signature.params.extend([AbiParam::new(I64); 4]);
         let id = self.module.declare_anonymous_function(&signature).map_err(backend)?;
         let mut context = self.module.make_context();
         context.func.signature = signature;

@@ -1,10 +1,11 @@
 //! The slab: one array of words that holds everything the machine code reads and writes. Offsets are in words.
 //!
-//!   fixed ─ inputs ─ signal times ─ params ─ states ─ mode values ─ deadlines ─ node values ─ node state
+//!   fixed ─ params ─ states ─ mode values ─ deadlines ─ node values ─ node state
 //!
-//! Compiled code gets the slab's address and nothing else, so no host pointer is within its reach.
+//! Compiled code gets the slab's address, and those of the instant's inputs and signal times, which it only reads: see
+//! `backend`.
 use tercel_event::Manifest;
-use tercel_graph::{ABSENT_BITS, ABSENT_TIME, Action, Event, Init, NodeId, Op, Program, Trigger, Ty, Value};
+use tercel_graph::{ABSENT_TIME, Action, Event, Init, NodeId, Op, Program, Trigger, Ty, Value};
 
 /// Time of the instant, in nanoseconds.
 pub(crate) const NOW: usize = 0;
@@ -14,13 +15,14 @@ pub(crate) const ENTRY: usize = 1;
 pub(crate) const MODE: usize = 2;
 const FIXED: usize = 3;
 
+/// Engine times lie in `0 .. TIME_BOUND`; a feature time outside counts as missing.
+pub(crate) const TIME_BOUND: i64 = 1 << 62;
+
 /// A deadline that is not armed.
 pub(crate) const NEVER: i64 = i64::MAX;
 
 /// Where things lie, and which nodes are evaluated where.
 pub(crate) struct Layout {
-    pub inputs: usize,
-    pub times: usize,
     pub params: usize,
     pub states: usize,
     /// First frozen value, per mode.
@@ -62,8 +64,6 @@ impl Layout {
             len += words;
             len - words
         };
-        let inputs = take(manifest.inputs.len());
-        let times = take(manifest.signals.len());
         let params = take(manifest.params.len());
         let states = take(program.states.len());
         let mode_values = program.modes.iter().map(|m| take(m.values.len())).collect();
@@ -74,15 +74,13 @@ impl Layout {
         let first_state = take(0);
         let state = program.nodes.iter().map(|n| take(n.op.state_words())).collect();
         let node_state = first_state..take(0);
-        Self { inputs, times, params, states, mode_values, deadlines, deadline, value, state, node_state, len, place }
+        Self { params, states, mode_values, deadlines, deadline, value, state, node_state, len, place }
     }
 
     /// The slab before the first instant.
     pub(crate) fn slab(&self, program: &Program, manifest: &Manifest) -> Box<[u64]> {
         let mut slab = vec![0; self.len].into_boxed_slice();
         slab[MODE] = program.initial_mode.into();
-        slab[self.inputs..self.times].fill(ABSENT_BITS);
-        slab[self.times..self.params].fill(ABSENT_TIME as u64);
         for (word, param) in slab[self.params..].iter_mut().zip(&manifest.params) {
             *word = param.default.to_bits();
         }

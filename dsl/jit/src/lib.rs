@@ -28,7 +28,7 @@ use lower::Source;
 use planted::Planted;
 
 /// Version of what lowering emits: part of the artefact's hash, raised when the same graph gives other code.
-const LOWERING_VERSION: u64 = 1;
+const LOWERING_VERSION: u64 = 2;
 
 /// How hard Cranelift optimises. The results are the same bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,11 +2,14 @@
 use tercel_event::{Control, Manifest, NO_OWNER};
 use tercel_graph::{ABSENT_BITS, ABSENT_TIME, Action, Event, NodeId, Program, Trigger, Ty, Value};
 
-use crate::layout::{ENTRY, Layout, MODE, NOW};
+use crate::layout::{ENTRY, Layout, MODE, NOW, Place};
 
 /// `Bool` words.
 const FALSE: u64 = 0;
 const TRUE: u64 = 2;
+
+/// No mode.
+const NONE: u64 = u64::MAX;
 
 /// A word of the slab that is absent when it has this value.
 #[derive(Clone, Copy)]
@@ -41,18 +44,47 @@ struct Mode {
     /// Its rules, then the strategy's.
     rules: Box<[u16]>,
     own_rules: Box<[u16]>,
-    /// Its sinks, then the strategy's.
+    /// Its sinks, then the strategy's; the first whose guard holds owns its instrument.
     sinks: Box<[u16]>,
+    /// The same by instrument.
+    owned: Box<[Owned]>,
+    /// When its owners are always the same: everything that a round can change, bounds of limits included.
+    plain: Option<Box<[Output]>>,
     first_value: usize,
     /// Its values while it is not active.
     absent: Box<[u64]>,
 }
 
+/// The sinks of a mode that name one instrument, in their order.
+struct Owned {
+    instrument: usize,
+    sinks: Box<[u16]>,
+}
+
+/// A slot of the desired state, and the word written to it.
+type Output = (usize, usize);
+
 struct Sink {
     instrument: usize,
     guard: Option<usize>,
-    /// Slot of the desired state, and the word written to it.
-    outputs: Box<[(usize, usize)]>,
+    outputs: Outputs,
+}
+
+/// Outputs that change from round to round, and those that change with a parameter alone.
+struct Outputs {
+    round: Box<[Output]>,
+    fixed: Box<[Output]>,
+}
+
+impl Outputs {
+    fn new(outputs: impl Iterator<Item = (usize, NodeId)>, layout: &Layout) -> Self {
+        let (mut round, mut fixed) = (Vec::new(), Vec::new());
+        for (slot, node) in outputs {
+            let list = if matches!(layout.place[node.idx()], Place::Round(_)) { &mut round } else { &mut fixed };
+            list.push((slot, word(layout, node)));
+        }
+        Self { round: round.into(), fixed: fixed.into() }
+    }
 }
 
 /// Everything that follows the evaluation of a round. Allocates in `new` alone.
@@ -60,7 +92,9 @@ pub(crate) struct Tables {
     rules: Box<[Rule]>,
     modes: Box<[Mode]>,
     sinks: Box<[Sink]>,
-    limits: Box<[(usize, usize)]>,
+    limits: Outputs,
+    /// The mode whose fixed outputs stand in the desired state; `NONE` before the first, and when they have changed.
+    written: u64,
     /// First word of the state variables, and what each is when absent.
     states: usize,
     state_absent: Box<[u64]>,
@@ -85,7 +119,7 @@ fn absent(ty: Ty) -> u64 {
 
 impl Tables {
     pub(crate) fn new(program: &Program, manifest: &Manifest, layout: &Layout) -> Self {
-        let word = |node: NodeId| layout.value[node.idx()].expect("`Layout` keeps every node that the tables read");
+        let word = |node: NodeId| word(layout, node);
         let rules = program.rules.iter().map(|rule| Rule {
             when: match &rule.trigger {
                 Trigger::When(condition) => When::Condition(word(*condition)),
@@ -103,18 +137,24 @@ impl Tables {
         let sinks = program.sinks.iter().zip(&manifest.sinks).map(|(sink, spec)| Sink {
             instrument: spec.instrument().into(),
             guard: sink.guard.map(word),
-            outputs: sink.outputs.iter().map(|(slot, node)| (*slot, word(*node))).collect(),
+            outputs: Outputs::new(sink.outputs.iter().copied(), layout),
         });
         // Indices of the parts of one scope, in textual order; `validate` keeps them within u16.
         let rules_of = |scope: Option<u16>| indices(program.rules.iter().map(move |r| r.mode == scope));
         let sinks_of = |scope: Option<u16>| indices(program.sinks.iter().map(move |s| s.mode == scope));
+        let sinks: Box<[Sink]> = sinks.collect();
+        let limits = Outputs::new(program.limits.iter().zip(&manifest.limits).map(|(n, l)| (l.bound_slot, *n)), layout);
         let modes = (0..program.modes.len().max(1)).map(|idx| {
             let scope = Some(idx as u16);
             let values = program.modes.get(idx).map_or(&[][..], |m| &m.values);
+            let own_sinks: Box<[u16]> = sinks_of(scope).chain(sinks_of(None)).collect();
+            let owned = owned(&own_sinks, manifest);
             Mode {
                 rules: rules_of(scope).chain(rules_of(None)).collect(),
                 own_rules: rules_of(scope).collect(),
-                sinks: sinks_of(scope).chain(sinks_of(None)).collect(),
+                plain: plain(&owned, &sinks, &limits),
+                owned,
+                sinks: own_sinks,
                 first_value: layout.mode_values.get(idx).copied().unwrap_or(0),
                 absent: values.iter().map(|ty| absent(*ty)).collect(),
             }
@@ -122,8 +162,9 @@ impl Tables {
         Self {
             rules: rules.collect(),
             modes: modes.collect(),
-            sinks: sinks.collect(),
-            limits: program.limits.iter().zip(&manifest.limits).map(|(node, l)| (l.bound_slot, word(*node))).collect(),
+            sinks,
+            limits,
+            written: NONE,
             states: layout.states,
             state_absent: program.states.iter().map(|s| absent(s.ty)).collect(),
             edges: vec![true; program.rules.len()].into(),
@@ -139,6 +180,18 @@ impl Tables {
         self.edges.fill(true);
         self.fired.fill(0);
         self.blocked.fill(0);
+        self.forget();
+    }
+
+    /// Values that only parameters change have changed.
+    pub(crate) fn forget(&mut self) {
+        self.written = NONE;
+    }
+
+    /// Whether `apply` has anything to do in this mode.
+    #[inline]
+    pub(crate) fn has_rules(&self, mode: u64) -> bool {
+        !self.modes[mode as usize].rules.is_empty()
     }
 
     /// Rules of the active mode, then the strategy's; whether one fired, so that there is something to commit.
@@ -215,22 +268,98 @@ impl Tables {
     }
 
     /// Writes the desired state: values of the owning sinks, and the bounds of the limits.
-    pub(crate) fn write(&self, slab: &[u64], owners: &mut [u16], values: &mut [f64]) {
-        let mut put = |slot: usize, word: usize| {
-            if let Some(value) = values.get_mut(slot) {
-                *value = f64::from_bits(slab[word]);
+    ///
+    /// `out` is what the last call left. While the mode and the owners are the same, what is absent in it still is, and what
+    /// only parameters change still stands: only values of the round are written.
+    #[inline]
+    pub(crate) fn write(&mut self, slab: &[u64], owners: &mut [u16], values: &mut [f64]) {
+        let mode = &self.modes[slab[MODE] as usize];
+        match &mode.plain {
+            Some(outputs) if self.written == slab[MODE] => put(outputs, slab, values),
+            None if self.written == slab[MODE] && self.renew(&mode.owned, slab, owners, values) => {}
+            _ => self.write_all(slab, owners, values),
+        }
+    }
+
+    /// Whether the owners are the same as before; the values are written then.
+    #[inline(never)]
+    fn renew(&self, owned: &[Owned], slab: &[u64], owners: &[u16], values: &mut [f64]) -> bool {
+        for plan in owned {
+            let owner = plan.sinks.iter().copied().find(|idx| self.shows(*idx, slab)).unwrap_or(NO_OWNER);
+            match owners.get(plan.instrument) {
+                Some(before) if *before == owner => {}
+                Some(_) => return false,
+                None => continue,
             }
-        };
+            if let Some(sink) = self.sinks.get(owner as usize) {
+                put(&sink.outputs.round, slab, values);
+            }
+        }
+        put(&self.limits.round, slab, values);
+        true
+    }
+
+    #[inline]
+    fn shows(&self, sink: u16, slab: &[u64]) -> bool {
+        self.sinks[sink as usize].guard.is_none_or(|word| slab[word] == TRUE)
+    }
+
+    /// Another mode, other owners, or other parameters.
+    #[inline(never)]
+    fn write_all(&mut self, slab: &[u64], owners: &mut [u16], values: &mut [f64]) {
+        self.withdraw(owners, values);
         for &idx in &self.modes[slab[MODE] as usize].sinks {
             let sink = &self.sinks[idx as usize];
             let Some(owner) = owners.get_mut(sink.instrument) else { continue };
-            if *owner == NO_OWNER && sink.guard.is_none_or(|word| slab[word] == TRUE) {
+            if *owner == NO_OWNER && self.shows(idx, slab) {
                 *owner = idx;
-                sink.outputs.iter().for_each(|(slot, word)| put(*slot, *word));
+                put(&sink.outputs.round, slab, values);
+                put(&sink.outputs.fixed, slab, values);
             }
         }
-        self.limits.iter().for_each(|(slot, word)| put(*slot, *word));
+        put(&self.limits.round, slab, values);
+        put(&self.limits.fixed, slab, values);
+        self.written = slab[MODE];
     }
+
+    /// Nothing is desired.
+    #[inline(never)]
+    pub(crate) fn withdraw(&mut self, owners: &mut [u16], values: &mut [f64]) {
+        owners.fill(NO_OWNER);
+        values.fill(f64::from_bits(ABSENT_BITS));
+        self.written = NONE;
+    }
+}
+
+#[inline]
+fn put(outputs: &[Output], slab: &[u64], values: &mut [f64]) {
+    for &(slot, word) in outputs {
+        if let Some(value) = values.get_mut(slot) {
+            *value = f64::from_bits(slab[word]);
+        }
+    }
+}
+
+fn word(layout: &Layout, node: NodeId) -> usize {
+    layout.value[node.idx()].expect("`Layout` keeps every node that the tables read")
+}
+
+fn owned(sinks: &[u16], manifest: &Manifest) -> Box<[Owned]> {
+    let instrument = |sink: u16| usize::from(manifest.sinks[sink as usize].instrument());
+    let of = |at: usize| sinks.iter().copied().filter(move |sink| instrument(*sink) == at).collect::<Box<[u16]>>();
+    let count = sinks.iter().map(|sink| instrument(*sink) + 1).max().unwrap_or(0);
+    let all = (0..count).map(|at| Owned { instrument: at, sinks: of(at) });
+    all.filter(|owned| !owned.sinks.is_empty()).collect()
+}
+
+/// `None` when a guard decides who owns an instrument.
+fn plain(owned: &[Owned], sinks: &[Sink], limits: &Outputs) -> Option<Box<[Output]>> {
+    let first = |owned: &Owned| &sinks[owned.sinks[0] as usize];
+    let fixed = owned.iter().all(|owned| first(owned).guard.is_none());
+    fixed.then(|| {
+        let outputs = owned.iter().flat_map(|owned| &first(owned).outputs.round);
+        outputs.chain(&limits.round).copied().collect()
+    })
 }
 
 fn indices(mine: impl Iterator<Item = bool>) -> impl Iterator<Item = u16> {

@@ -3,18 +3,15 @@
 //! Thread      the core's.
 //! Memory      one slab and the tables, allocated by `compile`; proven by `tests/no_alloc.rs`.
 //! Cost        measured in `benches/dsl`.
-use tercel_event::{Chain, Control, Desires, Instant, Manifest, NO_OWNER, ParamError, Strategy};
+use tercel_event::{Chain, Control, Desires, Instant, Manifest, ParamError, Strategy};
 use tercel_graph::limits::COMMIT_ROUNDS_MAX;
-use tercel_graph::{ABSENT_BITS, ABSENT_TIME, ClockSet, Program};
+use tercel_graph::{ClockSet, Program};
 use tercel_types::TimeNs;
 
 use crate::backend::Code;
-use crate::layout::{ENTRY, Layout, MODE, NEVER, NOW, next_multiple};
+use crate::layout::{ENTRY, Layout, MODE, NEVER, NOW, TIME_BOUND, next_multiple};
 use crate::planted::Planted;
 use crate::rules::Tables;
-
-/// Engine times lie in `0 .. TIME_BOUND`; a feature time outside counts as missing.
-const TIME_BOUND: i64 = 1 << 62;
 
 /// A compiled strategy: [`crate::compile`] makes it.
 pub struct JitStrategy {
@@ -25,9 +22,15 @@ pub struct JitStrategy {
     slab: Box<[u64]>,
     tables: Tables,
     timers_next_ns: Box<[i64]>,
+    /// The earliest of `timers_next_ns`.
+    timer_next_ns: i64,
+    /// The bits of `Instant::ticks` that are clocks of the manifest.
+    clocks: u64,
+    /// Set before the first instant too.
     params_changed: bool,
     started: bool,
     control: Control,
+    short: Short,
     planted: Option<Planted>,
 }
 
@@ -43,9 +46,12 @@ impl JitStrategy {
             slab: layout.slab(&program, &manifest),
             tables: Tables::new(&program, &manifest, &layout),
             timers_next_ns: vec![0; program.timers.len()].into(),
+            timer_next_ns: 0,
+            clocks: (1 << manifest.clocks.len()) - 1,
             params_changed: true,
             started: false,
             control: Control::Run,
+            short: Short::new(&manifest),
             manifest,
             program,
             layout,
@@ -59,6 +65,7 @@ impl JitStrategy {
         self.slab.copy_from_slice(&self.layout.slab(&self.program, &self.manifest));
         self.tables.reset();
         self.timers_next_ns.fill(0);
+        self.timer_next_ns = 0;
         self.params_changed = true;
         self.started = false;
         self.control = Control::Run;
@@ -74,46 +81,65 @@ impl JitStrategy {
         self.tables.fired.iter().copied().zip(self.tables.blocked.iter().copied())
     }
 
-    /// Copies what the core shows into the slab, absent in its one form.
-    fn read(&mut self, instant: &Instant<'_>) {
-        let inputs = &mut self.slab[self.layout.inputs..self.layout.times];
-        if instant.inputs.len() < inputs.len() {
-            inputs.fill(ABSENT_BITS);
-        }
-        for (word, value) in inputs.iter_mut().zip(instant.inputs) {
-            *word = if value.is_finite() { value.to_bits() } else { ABSENT_BITS };
-        }
-        let times = &mut self.slab[self.layout.times..self.layout.params];
-        if instant.signal_times.len() < times.len() {
-            times.fill(ABSENT_TIME as u64);
-        }
-        for (word, time) in times.iter_mut().zip(instant.signal_times) {
-            *word = if (0..TIME_BOUND).contains(&time.0) { time.0 } else { ABSENT_TIME } as u64;
-        }
-    }
-
     fn start(&mut self, now: i64) {
         self.layout.start(&self.program, &mut self.slab, now);
         for (next, period) in self.timers_next_ns.iter_mut().zip(&self.program.timers) {
             *next = next_multiple(now, period.0);
         }
+        self.timer_next_ns = earliest(&self.timers_next_ns);
         self.started = true;
     }
 
+    #[inline]
     fn ticks(&mut self, outside: u64, now: i64) -> u64 {
-        let mut ticks = outside & ((1 << self.manifest.clocks.len()) - 1);
+        let ticks = outside & self.clocks;
+        if now >= self.timer_next_ns { ticks | self.timer_ticks(now) } else { ticks }
+    }
+
+    /// The timers that have come due.
+    #[inline(never)]
+    fn timer_ticks(&mut self, now: i64) -> u64 {
+        let mut ticks = 0;
         for (idx, next) in self.timers_next_ns.iter_mut().enumerate() {
             if now >= *next {
                 ticks |= ClockSet::timer(idx).0;
                 *next = next_multiple(now, self.program.timers[idx].0);
             }
         }
+        self.timer_next_ns = earliest(&self.timers_next_ns);
         ticks
     }
 
-    fn rounds(&mut self, mut ticks: u64) {
+    /// The first instant, and those after a parameter has changed.
+    #[cold]
+    fn prepare(&mut self, now: i64) {
+        if !self.started {
+            self.start(now);
+        }
+        self.params_changed = false;
+        self.code.run_statics(&mut self.slab);
+        self.tables.forget();
+    }
+
+    /// One round of machine code over what the core shows.
+    #[inline]
+    fn round(&mut self, ticks: u64, shown: &Instant<'_>) {
+        if !self.code.run_round(&mut self.slab, ticks, shown.inputs, shown.signal_times) {
+            self.round_short(ticks, shown);
+        }
+    }
+
+    #[cold]
+    fn round_short(&mut self, ticks: u64, shown: &Instant<'_>) {
+        let (inputs, times) = self.short.fill(shown);
+        let done = self.code.run_round(&mut self.slab, ticks, inputs, times);
+        assert!(done, "`Short` has the lengths of the manifest");
+    }
+
+    /// Rules, and the rounds that follow what they commit.
+    #[inline(never)]
+    fn settle(&mut self, mut ticks: u64, shown: &Instant<'_>) {
         for commit_rounds in 0.. {
-            self.code.run_round(&mut self.slab, ticks);
             let fired = self.tables.apply(&self.slab, ticks);
             if !fired || !self.tables.commit(&mut self.slab, &mut self.control) || self.control != Control::Run {
                 return;
@@ -123,7 +149,38 @@ impl JitStrategy {
                 return;
             }
             ticks = ClockSet::COMMIT.0;
+            self.round(ticks, shown);
         }
+    }
+
+    /// Nothing is desired any more.
+    #[cold]
+    fn stopped(&mut self, out: &mut Desires) {
+        out.control = self.control;
+        self.tables.withdraw(&mut out.owners, &mut out.values);
+    }
+}
+
+/// Room for what a caller leaves out that shows less than the manifest asks for: it is absent.
+struct Short {
+    inputs: Box<[f64]>,
+    times: Box<[TimeNs]>,
+}
+
+impl Short {
+    fn new(manifest: &Manifest) -> Self {
+        Self {
+            inputs: vec![f64::NAN; manifest.inputs.len()].into(),
+            times: vec![TimeNs::MIN; manifest.signals.len()].into(),
+        }
+    }
+
+    fn fill(&mut self, shown: &Instant<'_>) -> (&[f64], &[TimeNs]) {
+        self.inputs.fill(f64::NAN);
+        self.times.fill(TimeNs::MIN);
+        self.inputs.iter_mut().zip(shown.inputs).for_each(|(own, input)| *own = *input);
+        self.times.iter_mut().zip(shown.signal_times).for_each(|(own, time)| *own = *time);
+        (&self.inputs, &self.times)
     }
 }
 
@@ -133,34 +190,32 @@ impl Strategy for JitStrategy {
     }
 
     fn on_instant(&mut self, instant: &Instant<'_>, out: &mut Desires) {
-        out.owners.fill(NO_OWNER);
-        out.values.fill(f64::from_bits(ABSENT_BITS));
-        if self.control == Control::Run {
-            let now = instant.now.0.clamp(0, TIME_BOUND - 1).max(self.slab[NOW] as i64);
-            self.slab[NOW] = now as u64;
-            self.read(instant);
-            if !self.started {
-                self.start(now);
-            }
-            if self.params_changed {
-                self.params_changed = false;
-                self.code.run_statics(&mut self.slab);
-            }
-            let ticks = self.ticks(instant.ticks, now);
-            self.rounds(ticks);
+        if self.control != Control::Run {
+            return self.stopped(out);
         }
-        out.control = self.control;
-        if self.control == Control::Run {
-            self.tables.write(&self.slab, &mut out.owners, &mut out.values);
+        let now = instant.now.0.clamp(0, TIME_BOUND - 1).max(self.slab[NOW] as i64);
+        self.slab[NOW] = now as u64;
+        if self.params_changed {
+            self.prepare(now);
         }
+        let ticks = self.ticks(instant.ticks, now);
+        self.round(ticks, instant);
+        if self.tables.has_rules(self.slab[MODE]) {
+            self.settle(ticks, instant);
+            if self.control != Control::Run {
+                return self.stopped(out);
+            }
+        }
+        out.control = Control::Run;
+        self.tables.write(&self.slab, &mut out.owners, &mut out.values);
     }
 
     fn next_deadline(&self) -> Option<TimeNs> {
         if self.control != Control::Run || !self.started {
             return None;
         }
-        let armed = self.slab[self.layout.deadlines.clone()].iter().map(|word| *word as i64);
-        let next = armed.chain(self.timers_next_ns.iter().copied()).min()?;
+        let armed = &self.slab[self.layout.deadlines.start..self.layout.deadlines.end];
+        let next = armed.iter().fold(self.timer_next_ns, |next, word| next.min(*word as i64));
         (next != NEVER).then_some(TimeNs(next))
     }
 
@@ -198,4 +253,8 @@ impl Strategy for JitStrategy {
     fn mode_name(&self) -> &str {
         self.program.modes.get(self.slab[MODE] as usize).map_or("", |m| &m.name)
     }
+}
+
+fn earliest(times_ns: &[i64]) -> i64 {
+    times_ns.iter().fold(NEVER, |earliest, ns| earliest.min(*ns))
 }

@@ -8,7 +8,7 @@ pub trait Strategy: Send {
     fn manifest(&self) -> &Manifest;
 
     /// One instant: evaluate, run commit rounds, leave the desired state of the final mode in `out`.
-    /// `out` keeps its content between calls; a strategy writes every slot that it owns.
+    /// `out` is the same at every call and nobody else writes to it: a strategy leaves in it what has not changed.
     fn on_instant(&mut self, instant: &Instant<'_>, out: &mut Desires);
 
     /// The next time at which something changes without any input: a deadline, a pane, an expiry. Asked after each instant.

@@ -1,14 +1,16 @@
 //! Lowering of nodes to Cranelift IR. Straight-line code; a branch only where an operator with state may hold.
 //!
 //! Invariants  an `F64` value is finite, or NaN of any bits, which is absent; where it is stored it has the bits of
-//!             absent. An infinite sum, difference, product or quotient stays non-finite under further sums, products
-//!             and numerators, so it is made absent only where something else reads it (`Num::Raw`);
+//!             absent. An infinite input, sum, difference, product or quotient stays non-finite under further sums,
+//!             products and numerators, so it is made absent only where something else reads it (`Num::Raw`);
 //!             a `Bool` is an i64 of 0 (false), 1 (absent) or 2 (true), so that Kleene `and` is a minimum;
 //!             operands are fetched before an operator branches, so each value dominates its later uses.
 mod pure;
 mod state;
 mod time;
 mod window;
+
+use std::collections::{HashMap, HashSet};
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I64};
@@ -17,7 +19,7 @@ use cranelift_frontend::FunctionBuilder;
 use tercel_event::Manifest;
 use tercel_graph::{ABSENT_BITS, ABSENT_TIME, ClockSet, NodeId, Op, Program, Ty, Value};
 
-use crate::layout::{Layout, NOW};
+use crate::layout::{Layout, NOW, TIME_BOUND};
 use crate::planted::Planted;
 
 /// The pinned functions, as callees of one function.
@@ -51,22 +53,30 @@ pub(crate) struct Emit<'a, 'f> {
     callees: Callees,
     state: ir::Value,
     ticks: ir::Value,
+    /// Addresses of the instant's inputs and signal times.
+    inputs: ir::Value,
+    times: ir::Value,
     now: ir::Value,
     /// Per node: its value, once emitted or loaded in this function.
     values: Vec<Option<Num>>,
+    /// Numbers that have the bits of absent when they are absent.
+    canonical: HashSet<ir::Value>,
+    /// `Bool`s of this function: the condition that they are true.
+    truths: HashMap<ir::Value, ir::Value>,
 }
 
 impl<'a, 'f> Emit<'a, 'f> {
-    /// Opens a function `(slab: *mut u64, ticks: u64)`.
+    /// Opens a function `(slab: *mut u64, ticks: u64, inputs: *const f64, times: *const i64)`.
     pub(crate) fn new(src: Source<'a>, mut b: FunctionBuilder<'f>, callees: Callees) -> Self {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
         b.seal_block(entry);
-        let (state, ticks) = (b.block_params(entry)[0], b.block_params(entry)[1]);
+        let [state, ticks, inputs, times] = core::array::from_fn(|idx| b.block_params(entry)[idx]);
         let now = b.ins().load(I64, MemFlagsData::trusted(), state, offset(NOW));
         let values = vec![None; src.program.nodes.len()];
-        Self { src, b, callees, state, ticks, now, values }
+        let (canonical, truths) = (HashSet::new(), HashMap::new());
+        Self { src, b, callees, state, ticks, inputs, times, now, values, canonical, truths }
     }
 
     /// Emits a node and keeps its value where others read it.
@@ -84,10 +94,16 @@ impl<'a, 'f> Emit<'a, 'f> {
                 op => self.source(id, op).unwrap_or_else(|| self.pure(op, &node.args, args)),
             }
         };
-        let may_be_infinite = keeps_infinity(node.op, 0) && !(node.op == Op::Mul && self.planted(Planted::MulInfinite));
-        self.values[id.idx()] = Some(if may_be_infinite { Num::Raw(value) } else { Num::Done(value) });
+        let shown = matches!(node.op, Op::Input(_) | Op::Signal { .. });
+        let computed = keeps_infinity(node.op, 0) && !(node.op == Op::Mul && self.planted(Planted::MulInfinite));
+        let num = if shown || computed { Num::Raw(value) } else { Num::Done(value) };
+        self.values[id.idx()] = Some(num);
         if let Some(word) = self.src.layout.value[id.idx()] {
-            let value = self.value(id);
+            let value = match num {
+                Num::Raw(raw) if !self.planted(Planted::NotCanonical) => self.finite_or_absent(raw),
+                Num::Raw(_) | Num::Done(_) => self.value(id),
+            };
+            self.values[id.idx()] = Some(Num::Done(value));
             self.store(word, value, node.ty);
         }
     }
@@ -137,7 +153,7 @@ impl<'a, 'f> Emit<'a, 'f> {
         let layout = self.src.layout;
         Some(match op {
             Op::Param(idx) => self.load(layout.params + idx as usize, Ty::F64),
-            Op::Input(idx) => self.load(layout.inputs + idx as usize, Ty::F64),
+            Op::Input(idx) => self.input(idx),
             Op::State(idx) => self.load(layout.states + idx as usize, self.src.program.ty(id)),
             Op::ModeValue { mode, idx } => {
                 self.load(layout.mode_values[mode as usize] + idx as usize, self.src.program.ty(id))
@@ -159,8 +175,7 @@ impl<'a, 'f> Emit<'a, 'f> {
                 self.seconds(elapsed)
             }
             Op::SignalAge(signal) => {
-                let time = self.load(layout.times + signal as usize, Ty::Time);
-                let known = self.present(time, Ty::Time);
+                let (time, known) = self.signal_time(signal);
                 let age = self.b.ins().isub(self.now, time);
                 let age = self.seconds(age);
                 self.or_absent(known, age, Ty::F64)
@@ -172,8 +187,25 @@ impl<'a, 'f> Emit<'a, 'f> {
     // Small pieces
 
     fn load(&mut self, word: usize, ty: Ty) -> ir::Value {
-        let ty = if ty == Ty::F64 { F64 } else { I64 };
-        self.b.ins().load(ty, MemFlagsData::trusted(), self.state, offset(word))
+        if ty != Ty::F64 {
+            return self.b.ins().load(I64, MemFlagsData::trusted(), self.state, offset(word));
+        }
+        let value = self.b.ins().load(F64, MemFlagsData::trusted(), self.state, offset(word));
+        self.canonical.insert(value);
+        value
+    }
+
+    /// An input as it is shown: it may be infinite.
+    fn input(&mut self, idx: u16) -> ir::Value {
+        self.b.ins().load(F64, MemFlagsData::trusted(), self.inputs, offset(idx as usize))
+    }
+
+    /// A signal's feature time, and whether it is one.
+    fn signal_time(&mut self, signal: u16) -> (ir::Value, ir::Value) {
+        let time = self.b.ins().load(I64, MemFlagsData::trusted(), self.times, offset(signal as usize));
+        let bound = self.int(TIME_BOUND);
+        let known = self.b.ins().icmp(IntCC::UnsignedLessThan, time, bound);
+        (time, known)
     }
 
     /// Stores a value, absent with its one bit pattern.
@@ -184,15 +216,18 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     fn store_at(&mut self, address: ir::Value, word: usize, value: ir::Value, ty: Ty) {
         let mut value = value;
-        if ty == Ty::F64 && !self.planted(Planted::NotCanonical) {
+        if ty == Ty::F64 && !self.canonical.contains(&value) && !self.planted(Planted::NotCanonical) {
             let present = self.present(value, ty);
-            value = self.or_absent(present, value, ty);
+            value = self.ordered_or_absent(present, value);
         }
         self.b.ins().store(MemFlagsData::trusted(), value, address, offset(word));
     }
 
     fn number(&mut self, value: f64) -> ir::Value {
-        self.b.ins().f64const(value)
+        debug_assert!(value.is_finite());
+        let value = self.b.ins().f64const(value);
+        self.canonical.insert(value);
+        value
     }
 
     fn int(&mut self, value: i64) -> ir::Value {
@@ -201,7 +236,11 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     fn absent(&mut self, ty: Ty) -> ir::Value {
         match ty {
-            Ty::F64 => self.b.ins().f64const(ir::immediates::Ieee64::with_bits(ABSENT_BITS)),
+            Ty::F64 => {
+                let absent = self.b.ins().f64const(ir::immediates::Ieee64::with_bits(ABSENT_BITS));
+                self.canonical.insert(absent);
+                absent
+            }
             Ty::Bool => self.int(Value::Bool(None).word() as i64),
             Ty::Time => self.int(ABSENT_TIME),
         }
@@ -227,7 +266,30 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     fn or_absent(&mut self, present: ir::Value, value: ir::Value, ty: Ty) -> ir::Value {
         let absent = self.absent(ty);
-        self.b.ins().select(present, value, absent)
+        self.either(present, value, absent)
+    }
+
+    /// The one value or the other.
+    fn either(&mut self, condition: ir::Value, then: ir::Value, otherwise: ir::Value) -> ir::Value {
+        let value = self.b.ins().select(condition, then, otherwise);
+        if self.canonical.contains(&then) && self.canonical.contains(&otherwise) {
+            self.canonical.insert(value);
+        }
+        value
+    }
+
+    /// A number where the condition holds, which it does for numbers that are present alone; else absent.
+    fn ordered_or_absent(&mut self, present: ir::Value, value: ir::Value) -> ir::Value {
+        let value = self.or_absent(present, value, Ty::F64);
+        self.canonical.insert(value);
+        value
+    }
+
+    /// The value when finite, else absent in its one form: for values that are kept.
+    fn finite_or_absent(&mut self, value: ir::Value) -> ir::Value {
+        let zero = self.b.ins().fsub(value, value);
+        let finite = self.b.ins().fcmp(FloatCC::Ordered, zero, zero);
+        self.ordered_or_absent(finite, value)
     }
 
     /// The value when finite, else NaN: x - x is 0 for a finite x and NaN for any other.

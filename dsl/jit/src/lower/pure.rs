@@ -50,7 +50,7 @@ impl Emit<'_, '_> {
                 let max = self.number((1u64 << 53) as f64);
                 let exact = self.b.ins().fcmp(FloatCC::LessThanOrEqual, size, max);
                 let fits = self.b.ins().band(whole, exact);
-                self.or_absent(fits, x, Ty::F64)
+                self.ordered_or_absent(fits, x)
             }
             Op::Add => self.b.ins().fadd(x, y),
             Op::Sub => self.b.ins().fsub(x, y),
@@ -64,7 +64,7 @@ impl Emit<'_, '_> {
                 let less = self.b.ins().fcmp(FloatCC::LessThan, a, b);
                 let chosen = self.b.ins().select(less, y, x);
                 let both = self.both(x, y);
-                self.or_absent(both, chosen, Ty::F64)
+                self.ordered_or_absent(both, chosen)
             }
             Op::Clamp => self.clamp(x, y, z),
             Op::Cmp(cmp) if tys(0) == Ty::Time => {
@@ -76,9 +76,14 @@ impl Emit<'_, '_> {
             }
             Op::Cmp(cmp) => {
                 let holds = self.b.ins().fcmp(float_cc(cmp), x, y);
-                let holds = self.truth(holds);
                 let both = self.both(x, y);
-                self.or_absent(both, holds, Ty::Bool)
+                let word = self.truth(holds);
+                let word = self.or_absent(both, word, Ty::Bool);
+                if cmp != Cmp::Ne {
+                    // False for an absent operand already.
+                    self.truths.insert(word, holds);
+                }
+                word
             }
             Op::Not => {
                 let top = self.int(2);
@@ -93,15 +98,27 @@ impl Emit<'_, '_> {
             }
             Op::Or => self.b.ins().umax(x, y),
             Op::If => {
-                let ty = tys(1);
-                let is_false = self.b.ins().icmp_imm_s(IntCC::Equal, x, 0);
-                let otherwise = self.or_absent(is_false, z, ty);
-                let is_true = self.b.ins().icmp_imm_s(IntCC::Equal, x, 2);
-                self.b.ins().select(is_true, y, otherwise)
+                let otherwise = if matches!(self.src.program.node(ids[2]).op, Op::Absent(_)) {
+                    z
+                } else {
+                    let is_false = self.b.ins().icmp_imm_s(IntCC::Equal, x, 0);
+                    self.or_absent(is_false, z, tys(1))
+                };
+                let is_true = match self.truths.get(&x) {
+                    Some(holds) => *holds,
+                    None => self.b.ins().icmp_imm_s(IntCC::Equal, x, 2),
+                };
+                self.either(is_true, y, otherwise)
             }
             Op::Coalesce => {
-                let present = self.present(x, tys(0));
-                self.b.ins().select(present, x, y)
+                let ty = tys(0);
+                let present = self.present(x, ty);
+                let value = self.b.ins().select(present, x, y);
+                if ty == Ty::F64 && self.canonical.contains(&y) {
+                    // `x` is taken where it is present alone.
+                    self.canonical.insert(value);
+                }
+                value
             }
             Op::Present => {
                 let present = self.present(x, tys(0));
@@ -134,7 +151,7 @@ impl Emit<'_, '_> {
         let in_order = self.b.ins().fcmp(FloatCC::LessThanOrEqual, lo, hi);
         let present = self.present(x, Ty::F64);
         let fits = self.b.ins().band(in_order, present);
-        self.or_absent(fits, clamped, Ty::F64)
+        self.ordered_or_absent(fits, clamped)
     }
 
     fn power(&mut self, x: ir::Value, n: i32) -> ir::Value {

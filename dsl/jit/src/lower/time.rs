@@ -73,9 +73,8 @@ impl Emit<'_, '_> {
         if self.planted(Planted::ExpiryLate) {
             max_age += 1;
         }
-        let value = self.load(self.src.layout.inputs + input as usize, Ty::F64);
-        let time = self.load(self.src.layout.times + signal as usize, Ty::Time);
-        let known = self.present(time, Ty::Time);
+        let value = self.input(input);
+        let (time, known) = self.signal_time(signal);
         let age = self.b.ins().isub(self.now, time);
         let fresh = self.b.ins().icmp_imm_s(IntCC::SignedLessThanOrEqual, age, max_age);
         let expires = self.b.ins().iadd_imm_s(time, max_age + 1);
@@ -95,8 +94,8 @@ impl Emit<'_, '_> {
                 (self.load(ENTRY, Ty::Time), self.span_ns(bound), valid)
             }
             TimeBase::Age(signal) => {
-                let time = self.load(self.src.layout.times + signal as usize, Ty::Time);
-                let (known, bounded) = (self.present(time, Ty::Time), self.present(bound, Ty::F64));
+                let (time, known) = self.signal_time(signal);
+                let bounded = self.present(bound, Ty::F64);
                 let valid = self.b.ins().band(known, bounded);
                 (time, self.span_ns(bound), valid)
             }
