@@ -1,4 +1,5 @@
 //! UTCTimestamp, `YYYYMMDD-HH:MM:SS.sss`, both ways.
+use crate::number::text3;
 use tercel_types::TimeNs;
 
 pub const STAMP_LEN: usize = 21;
@@ -7,14 +8,15 @@ const NS_PER_S: i64 = 1_000_000_000;
 /// Renders times, patching only what changed since the call before: within one second three digits.
 #[derive(Clone, Debug)]
 pub struct StampCache {
-    second: i64,
+    /// Start of the second that `text` names.
+    second: TimeNs,
     day: i64,
     text: [u8; STAMP_LEN],
 }
 
 impl Default for StampCache {
     fn default() -> Self {
-        Self { second: i64::MIN, day: i64::MIN, text: *b"19700101-00:00:00.000" }
+        Self { second: TimeNs(0), day: 0, text: *b"19700101-00:00:00.000" }
     }
 }
 
@@ -23,20 +25,36 @@ impl StampCache {
     /// rendered as 19700101-00:00:00.000.
     #[inline]
     pub fn render(&mut self, time: TimeNs) -> &[u8; STAMP_LEN] {
-        let second = time.0.div_euclid(NS_PER_S);
-        if second != self.second {
-            self.render_second(second);
+        let (digits, _) = text3(self.split(time), 0);
+        self.text[18..].copy_from_slice(&digits.to_le_bytes()[..3]);
+        &self.text
+    }
+
+    /// Goes to the second of `time` and returns its milliseconds.
+    #[inline]
+    pub(crate) fn split(&mut self, time: TimeNs) -> u32 {
+        let mut of_second = time.0.wrapping_sub(self.second.0) as u64;
+        if of_second >= NS_PER_S as u64 {
+            self.render_second(time.0.div_euclid(NS_PER_S));
+            of_second = time.0.rem_euclid(NS_PER_S) as u64;
         }
-        let ms = (time.0.rem_euclid(NS_PER_S) / 1_000_000) as u32;
-        self.text[18] = b'0' + (ms / 100) as u8;
-        self.text[19] = b'0' + (ms / 10 % 10) as u8;
-        self.text[20] = b'0' + (ms % 10) as u8;
+        of_second as u32 / 1_000_000
+    }
+
+    /// Start of the second at which the cache stands.
+    #[inline]
+    pub(crate) fn second(&self) -> TimeNs {
+        self.second
+    }
+
+    /// Its text, with the point and any three digits.
+    pub(crate) fn second_text(&self) -> &[u8; STAMP_LEN] {
         &self.text
     }
 
     #[cold]
     fn render_second(&mut self, second: i64) {
-        self.second = second;
+        self.second = TimeNs(second.wrapping_mul(NS_PER_S));
         let day = second.div_euclid(86_400);
         if day != self.day {
             self.day = day;

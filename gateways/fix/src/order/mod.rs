@@ -8,6 +8,7 @@
 //! Memory      table, ids and buffers are allocated by `new`; nothing grows per order.
 //! Invariants  a command is answered by exactly one `Sent` or `NotSent`; under the kill word nothing but cancels and status
 //!             requests leaves.
+mod form;
 mod inbound;
 mod kill;
 mod outbound;
@@ -19,9 +20,10 @@ mod trail;
 pub use trail::InboundTrail;
 
 use crate::session::{Application, Inbound, Link, Session, SessionConfig, Verdict};
-use crate::stamp::StampReader;
+use crate::stamp::{StampCache, StampReader};
 use crate::store::Store;
 use crate::tag::msg_type;
+use form::Form;
 use sent::SentRing;
 use table::Table;
 use template::Template;
@@ -106,6 +108,9 @@ pub(crate) struct Desk {
     /// Constant parts of a NewOrderSingle by account and instrument.
     templates: Vec<Template>,
     accounts_count: usize,
+    new_form: Form<false>,
+    replace_form: Form<true>,
+    stamps_out: StampCache,
     table: Table,
     sent: SentRing,
     frame: FrameBuf,
@@ -125,6 +130,9 @@ impl<S: Store> OrderGateway<S> {
             templates: Template::all(&accounts, &config.instruments),
             accounts_count: accounts.len(),
             instruments: config.instruments,
+            new_form: Form::new(&config.session),
+            replace_form: Form::new(&config.session),
+            stamps_out: StampCache::default(),
             table: Table::with_capacity(config.orders_max),
             sent: SentRing::new(),
             frame: FrameBuf::new(),

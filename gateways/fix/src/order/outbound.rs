@@ -51,12 +51,11 @@ impl Desk {
         // In the table before the bytes leave: from here on a kill finds it.
         let slot = self.table.insert(command.cl_ord_id, command.instrument, side, command.order_qty);
         let slot = slot.ok_or(NotSentWhy::Capacity)?;
-        let template = &self.templates[template];
-        let written = link.send(msg_type::NEW_ORDER_SINGLE, command.cl_ord_id, Persist::Required, now, io, |w| {
-            w.fixed::<{ tag::CL_ORD_ID }, _>(&command.cl_ord_id.to_ascii());
-            w.raw(&template.order);
-            order_terms(w, command, template, now);
-        });
+        let (number, template) = (link.next_out(), (template, &self.templates[template]));
+        let written = match self.new_form.render(number, command, template, &mut self.stamps_out, now.wall) {
+            Some(message) => link.send_rendered(number, message, command.cl_ord_id, now, io),
+            None => send_order(command, template.1, link, now, io, false),
+        };
         written.map_err(|error| {
             self.table.remove(slot);
             why(error)
@@ -94,14 +93,11 @@ impl Desk {
         let Checked { side, template } = self.check_order(command)?;
         let slot = self.table.insert(command.orig_cl_ord_id, command.instrument, side, command.order_qty);
         let slot = slot.ok_or(NotSentWhy::Capacity)?;
-        let template = &self.templates[template];
-        let kind = msg_type::ORDER_CANCEL_REPLACE_REQUEST;
-        let written = link.send(kind, command.cl_ord_id, Persist::Required, now, io, |w| {
-            w.fixed::<{ tag::CL_ORD_ID }, _>(&command.cl_ord_id.to_ascii());
-            w.fixed::<{ tag::ORIG_CL_ORD_ID }, _>(&command.orig_cl_ord_id.to_ascii());
-            w.raw(&template.order);
-            order_terms(w, command, template, now);
-        });
+        let (number, template) = (link.next_out(), (template, &self.templates[template]));
+        let written = match self.replace_form.render(number, command, template, &mut self.stamps_out, now.wall) {
+            Some(message) => link.send_rendered(number, message, command.cl_ord_id, now, io),
+            None => send_order(command, template.1, link, now, io, true),
+        };
         let written = written.map_err(why)?;
         self.table.set_replace(slot, command.cl_ord_id);
         Ok(written)
@@ -207,8 +203,31 @@ impl Desk {
     }
 }
 
+/// An order or replace request that fits no form.
+#[cold]
+fn send_order<S: Store>(
+    command: &Command,
+    template: &Template,
+    link: &mut Link<S>,
+    now: Now,
+    io: &mut (dyn GatewayIo + '_),
+    replace: bool,
+) -> Result<Written, NotWritten> {
+    let kind = if replace { msg_type::ORDER_CANCEL_REPLACE_REQUEST } else { msg_type::NEW_ORDER_SINGLE };
+    link.send(kind, command.cl_ord_id, Persist::Required, now, io, |w| order_fields(w, command, template, now, replace))
+}
+
+/// The body of D and G.
+pub(super) fn order_fields(w: &mut Writer, command: &Command, template: &Template, now: Now, replace: bool) {
+    w.fixed::<{ tag::CL_ORD_ID }, _>(&command.cl_ord_id.to_ascii());
+    if replace {
+        w.fixed::<{ tag::ORIG_CL_ORD_ID }, _>(&command.orig_cl_ord_id.to_ascii());
+    }
+    w.raw(&template.order);
+    order_terms(w, command, template, now);
+}
+
 /// Side, time, quantity, type, price and instructions: what D and G share.
-#[inline]
 fn order_terms(w: &mut Writer, command: &Command, template: &Template, now: Now) {
     w.char::<{ tag::SIDE }>(b'0' + command.side);
     w.time::<{ tag::TRANSACT_TIME }>(now.wall);

@@ -3,7 +3,6 @@
 //!
 //! Memory      `capacity` entries and an open-addressed map of their ids, allocated once.
 //! Invariants  every id of a used entry is in the map; a dead order leaves the table at once.
-use tercel_event::mix64;
 use tercel_types::{ClOrdId, InstrumentId, Qty, Side, TimeNs};
 
 /// One order that may be live at the venue.
@@ -49,6 +48,8 @@ pub(super) struct Table {
     free: Vec<u32>,
     /// (id, entry); `ClOrdId::NONE` is an empty place. Linear probing, at most half full.
     ids: Box<[(ClOrdId, u32)]>,
+    /// 64 less the bits of a place.
+    shift: u32,
 }
 
 impl Table {
@@ -58,6 +59,7 @@ impl Table {
             entries: vec![FREE; capacity].into_boxed_slice(),
             free: (0..capacity as u32).rev().collect(),
             ids: vec![(ClOrdId::NONE, 0); places].into_boxed_slice(),
+            shift: 64 - places.trailing_zeros(),
         }
     }
 
@@ -65,19 +67,33 @@ impl Table {
         self.entries.len() - self.free.len()
     }
 
+    #[inline]
     pub(super) fn find(&self, id: ClOrdId) -> Option<u32> {
         if id.is_none() {
             return None;
         }
+        self.probe(id).ok()
+    }
+
+    /// The entry of an id, or the place where it would stand.
+    #[inline]
+    fn probe(&self, id: ClOrdId) -> Result<u32, usize> {
         let mask = self.ids.len() - 1;
-        let mut at = mix64(id.0) as usize & mask;
+        let mut at = self.home(id);
         loop {
             match self.ids[at] {
-                (found, slot) if found == id => return Some(slot),
-                (ClOrdId::NONE, _) => return None,
+                (found, slot) if found == id => return Ok(slot),
+                (ClOrdId::NONE, _) => return Err(at),
                 _ => at = (at + 1) & mask,
             }
         }
+    }
+
+    /// Where the search for an id begins. Ids of one process count upward; the golden ratio spreads such numbers evenly
+    /// (Knuth, The Art of Computer Programming 3, 6.4), so they hardly ever meet.
+    #[inline]
+    fn home(&self, id: ClOrdId) -> usize {
+        (id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
     pub(super) fn entry(&self, slot: u32) -> &Entry {
@@ -89,13 +105,29 @@ impl Table {
     }
 
     /// Takes an order in; the same id again gives the same entry. `None` when the table is full.
+    #[inline]
     pub(super) fn insert(&mut self, id: ClOrdId, instrument: InstrumentId, side: Side, order_qty: Qty) -> Option<u32> {
-        if let Some(slot) = self.find(id) {
-            return Some(slot);
+        match self.probe(id) {
+            Ok(slot) if !id.is_none() => Some(slot),
+            place => self.take(place.err(), id, instrument, side, order_qty),
         }
+    }
+
+    /// A new entry, and its id at `place`.
+    #[inline(never)]
+    fn take(
+        &mut self,
+        place: Option<usize>,
+        id: ClOrdId,
+        instrument: InstrumentId,
+        side: Side,
+        order_qty: Qty,
+    ) -> Option<u32> {
         let slot = self.free.pop()?;
         self.entries[slot as usize] = Entry { root: id, current: id, instrument, side, order_qty, used: true, ..FREE };
-        self.add_id(id, slot);
+        if let Some(place) = place {
+            self.ids[place] = (id, slot);
+        }
         Some(slot)
     }
 
@@ -106,9 +138,12 @@ impl Table {
         self.add_id(id, slot);
     }
 
+    #[inline]
     pub(super) fn set_replace(&mut self, slot: u32, id: ClOrdId) {
         let before = core::mem::replace(&mut self.entries[slot as usize].replace, id);
-        self.drop_id(slot, before);
+        if !before.is_none() {
+            self.drop_id(slot, before);
+        }
         self.add_id(id, slot);
     }
 
@@ -140,16 +175,21 @@ impl Table {
         (from..self.entries.len() as u32).find(|&slot| self.entries[slot as usize].used)
     }
 
+    #[inline]
     fn add_id(&mut self, id: ClOrdId, slot: u32) {
         if id.is_none() {
             return;
         }
         let mask = self.ids.len() - 1;
-        let mut at = mix64(id.0) as usize & mask;
-        while !self.ids[at].0.is_none() && self.ids[at].0 != id {
+        let mut at = self.home(id);
+        loop {
+            let place = &mut self.ids[at];
+            if place.0.is_none() || place.0 == id {
+                *place = (id, slot);
+                return;
+            }
             at = (at + 1) & mask;
         }
-        self.ids[at] = (id, slot);
     }
 
     /// Forgets an id unless the entry still goes by it.
@@ -166,7 +206,7 @@ impl Table {
             return;
         }
         let mask = self.ids.len() - 1;
-        let mut hole = mix64(id.0) as usize & mask;
+        let mut hole = self.home(id);
         while self.ids[hole].0 != id {
             if self.ids[hole].0.is_none() {
                 return;
@@ -180,7 +220,7 @@ impl Table {
             if moved.is_none() {
                 break;
             }
-            let home = mix64(moved.0) as usize & mask;
+            let home = self.home(moved);
             // It may move when its home is not between the hole and its place.
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
                 self.ids[hole] = self.ids[at];

@@ -213,7 +213,7 @@ impl<S: Store> Link<S> {
         build: impl FnOnce(&mut Writer),
     ) -> Result<Written, NotWritten> {
         let msg_seq_num = self.store.next_out();
-        let Self { writer, store, counters, .. } = self;
+        let Self { writer, store, counters, last_sent, .. } = self;
         writer.begin();
         writer.text::<{ tag::MSG_TYPE }>(msg_type_text);
         writer.uint::<{ tag::MSG_SEQ_NUM }>(u64::from(msg_seq_num));
@@ -223,27 +223,25 @@ impl<S: Store> Link<S> {
         let Some(message) = writer.finish(&self.begin) else { return Err(NotWritten::TooLong) };
         // Session messages are never resent, and a Logon holds a password: their number is kept, their text is not.
         let kept = if msg_type::is_admin(msg_type_text) { &[] } else { message };
-        if store.append(msg_seq_num, cl_ord_id, kept).is_err() {
-            counters.store_failures += 1;
-            if persist == Persist::Required {
-                return Err(NotWritten::Storage);
-            }
-            store.skip_out(msg_seq_num + 1);
+        hand_over(store, counters, last_sent, (msg_seq_num, message, kept), cl_ord_id, persist, now, wire)
+    }
+
+    /// Sends an order request that the caller rendered whole, header and trailer included, with the number `next_out()`.
+    #[inline]
+    pub(crate) fn send_rendered<W: Wire + ?Sized>(
+        &mut self,
+        msg_seq_num: u32,
+        message: &[u8],
+        cl_ord_id: ClOrdId,
+        now: Now,
+        wire: &mut W,
+    ) -> Result<Written, NotWritten> {
+        if self.state != State::LoggedOn {
+            return Err(NotWritten::SessionDown);
         }
-        if !cl_ord_id.is_none() {
-            wire.crash_point("before_send");
-        }
-        match wire.send(message) {
-            Ok(ts_tx) => {
-                counters.messages_out += 1;
-                self.last_sent = now.wall;
-                Ok(Written { msg_seq_num, ts_tx })
-            }
-            Err(error) => {
-                counters.wire_failures += 1;
-                Err(NotWritten::Wire(error))
-            }
-        }
+        let Self { store, counters, last_sent, .. } = self;
+        let message = (msg_seq_num, message, message);
+        hand_over(store, counters, last_sent, message, cl_ord_id, Persist::Required, now, wire)
     }
 
     /// Session messages: best effort, no order in them.
@@ -300,5 +298,42 @@ impl<S: Store> Link<S> {
         self.state = State::Closing;
         self.state_since = now.wall;
         wire.close();
+    }
+}
+
+/// A numbered message with what the store keeps of it: to the store, then to the wire.
+#[inline]
+#[expect(clippy::too_many_arguments, reason = "parts of a link whose writer holds the message")]
+fn hand_over<S: Store, W: Wire + ?Sized>(
+    store: &mut S,
+    counters: &mut Counters,
+    last_sent: &mut TimeNs,
+    (msg_seq_num, message, kept): (u32, &[u8], &[u8]),
+    cl_ord_id: ClOrdId,
+    persist: Persist,
+    now: Now,
+    wire: &mut W,
+) -> Result<Written, NotWritten> {
+    // Bound, so that an error is dropped where there is one and nothing is where there is none.
+    if let Err(_error) = store.append(msg_seq_num, cl_ord_id, kept) {
+        counters.store_failures += 1;
+        if persist == Persist::Required {
+            return Err(NotWritten::Storage);
+        }
+        store.skip_out(msg_seq_num + 1);
+    }
+    if !cl_ord_id.is_none() {
+        wire.crash_point("before_send");
+    }
+    match wire.send(message) {
+        Ok(ts_tx) => {
+            counters.messages_out += 1;
+            *last_sent = now.wall;
+            Ok(Written { msg_seq_num, ts_tx })
+        }
+        Err(error) => {
+            counters.wire_failures += 1;
+            Err(NotWritten::Wire(error))
+        }
     }
 }

@@ -32,12 +32,15 @@ pub trait Wire {
 }
 
 impl Wire for dyn GatewayIo + '_ {
+    #[inline]
     fn send(&mut self, bytes: &[u8]) -> Result<TimeNs, SendError> {
         GatewayIo::send(self, bytes)
     }
+    #[inline]
     fn close(&mut self) {
         GatewayIo::close(self);
     }
+    #[inline]
     fn crash_point(&mut self, point: &'static str) {
         GatewayIo::crash_point(self, point);
     }
