@@ -25,7 +25,7 @@ pub struct Report {
 }
 
 /// When the output of an operator with state first means something.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readiness {
     /// Present ticks until the first present output; orders wait for it.
     pub ready_after_ticks: u32,

@@ -12,6 +12,7 @@ pub struct Name {
 pub struct File {
     pub edition: Option<(u64, Span)>,
     pub uses: Vec<Use>,
+    pub functions: Vec<Function>,
     pub strategies: Vec<Strategy>,
     /// Parsed, but refused by this version.
     pub unsupported: Vec<Unsupported>,
@@ -25,7 +26,46 @@ pub struct Use {
     pub path: Vec<Name>,
     /// `None`: the last word of `path` is what is used.
     pub names: Option<Vec<Name>>,
+    /// `use std.ta.{rsi} as strength`.
+    pub alias: Option<Name>,
     pub span: Span,
+}
+
+/// `fn`: one expression, without memory. `indicator`: a body that may remember, and one result or several with names.
+#[derive(Clone, Debug)]
+pub struct Function {
+    pub name: Name,
+    pub formals: Vec<Formal>,
+    /// One without a name, or two and more with names.
+    pub results: Vec<FunctionResult>,
+    pub body: Vec<BodyItem>,
+    /// What `return` gives, or the expression of a `fn`: in the order of the text.
+    pub returned: Vec<(Option<Name>, Expr)>,
+    pub is_indicator: bool,
+    /// From the keyword to the type of the result: the signature as written.
+    pub head: Span,
+    /// The `///` lines in front of it, without the slashes.
+    pub doc: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct FunctionResult {
+    pub name: Option<Name>,
+    pub ty: Ty,
+}
+
+#[derive(Clone, Debug)]
+pub enum BodyItem {
+    Let(Let),
+    State(State),
+    Rule(Rule),
+    /// `next s = e` alone: at every tick of `e`.
+    Next {
+        name: Name,
+        value: Expr,
+        span: Span,
+    },
+    Unsupported(Unsupported),
 }
 
 /// A construct of the first edition that this version parses and refuses.
@@ -325,6 +365,36 @@ pub enum ExprKind {
     },
     /// Refused by the parser, which has said why; checks stay silent about it.
     Error,
+}
+
+impl Expr {
+    /// Visits this node and every node below it, in the order of the text.
+    pub fn walk(&self, visit: &mut impl FnMut(&Self)) {
+        visit(self);
+        match &self.kind {
+            ExprKind::Call { args, .. } => args.iter().for_each(|a| a.value.walk(visit)),
+            ExprKind::Index { base, index } => {
+                base.walk(visit);
+                index.walk(visit);
+            }
+            ExprKind::Field { base, args, .. } => {
+                base.walk(visit);
+                args.iter().flatten().for_each(|a| a.value.walk(visit));
+            }
+            ExprKind::Unary { arg, .. } => arg.walk(visit),
+            ExprKind::Binary { left, right, .. } => {
+                left.walk(visit);
+                right.walk(visit);
+            }
+            ExprKind::If { condition, then, otherwise } => {
+                condition.walk(visit);
+                then.walk(visit);
+                otherwise.walk(visit);
+            }
+            ExprKind::Sample { value, .. } => value.walk(visit),
+            ExprKind::Quantity { .. } | ExprKind::Str(_) | ExprKind::Path(_) | ExprKind::Error => {}
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

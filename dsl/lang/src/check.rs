@@ -7,16 +7,21 @@ mod constant;
 mod declare;
 mod expr;
 mod field;
+mod function;
 mod limit;
 mod lint;
 mod rule;
 mod sink;
 
+pub(crate) use function::definitions;
+
 use crate::ast::{self, Name};
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::library::Library;
 use crate::span::Span;
 use crate::unit::{Unit, UnitNames};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use tercel_event::{ClockSource, Field, Input, Manifest};
 use tercel_graph::{ClockSet, NodeId, Op, Program};
 
@@ -29,8 +34,24 @@ pub(crate) enum Ty {
     Bool,
     /// A point in time; durations are `Num(second)`.
     Time,
+    /// Several results with names: one is chosen with `.name`.
+    Record(Record),
     /// Reported already.
     Poison,
+}
+
+/// The results of an indicator. Two are never of one type: they are no values.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    /// The indicator, as people know it.
+    pub of: String,
+    pub fields: Rc<Vec<(String, Value)>>,
+}
+
+impl PartialEq for Record {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
 }
 
 /// What a value depends on, beyond its clocks; joined over operands.
@@ -151,8 +172,48 @@ pub(crate) enum Place {
     Timed,
 }
 
+/// Where the walk stands: in the strategy, or in a copy of a function's body, which sees nothing of the caller.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Whose names and whose text.
+    pub module: usize,
+    /// Names of the strategy, then of the mode under check; in a function its own.
+    pub scopes: Vec<BTreeMap<String, (Entity, Span)>>,
+    /// Every `let` with its place, to tell "later" from "unknown".
+    pub later: BTreeMap<String, Span>,
+    pub place: Place,
+    pub mode: Option<u16>,
+    /// What `num` and `num[k]` stand for.
+    pub unit_variables: BTreeMap<String, Unit>,
+    /// The function whose body it is; `None` in the strategy.
+    pub function: Option<usize>,
+}
+
+impl Frame {
+    fn new(module: usize, function: Option<usize>) -> Self {
+        Self {
+            module,
+            scopes: vec![BTreeMap::new()],
+            later: BTreeMap::new(),
+            place: Place::Plain,
+            mode: None,
+            unit_variables: BTreeMap::new(),
+            function,
+        }
+    }
+}
+
+/// Something with memory: an operator, or a call of an indicator as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub nodes: Vec<NodeId>,
+    /// Its readiness counts from these on.
+    pub operands: Vec<NodeId>,
+    pub span: Span,
+}
+
 pub(crate) struct Checker<'a> {
-    pub source: &'a str,
+    pub library: &'a Library,
     pub findings: Vec<Diagnostic>,
     pub program: Program,
     pub manifest: Manifest,
@@ -163,28 +224,29 @@ pub(crate) struct Checker<'a> {
     pub signal_tys: Vec<(Ty, f64)>,
     pub state_tys: Vec<(Ty, bool)>,
     pub modes: Vec<ModeInfo>,
-    /// Names of the strategy, then of the mode under check.
-    pub scopes: Vec<BTreeMap<String, (Entity, Span)>>,
-    /// Every `let` of the file with its place, to tell "later" from "unknown".
-    pub later: BTreeMap<String, Span>,
-    pub imports: BTreeMap<String, Span>,
-    /// Names whose `use` failed: their calls stay silent.
-    pub broken_imports: Vec<String>,
     /// A declaration failed, so an unknown currency may be its fault.
     pub broken_declarations: bool,
-    pub place: Place,
-    pub mode: Option<u16>,
+    pub frame: Frame,
+    /// A function is checked where it is defined: its arguments stand for any.
+    pub generic: bool,
+    /// The outermost call whose body is being copied.
+    pub call_site: Option<Span>,
+    pub calls_depth: usize,
+    pub calls_count: usize,
+    /// Results of calls by function and arguments: equal calls are one.
+    pub calls_known: BTreeMap<String, Value>,
     pub sinks: Vec<SinkFact>,
     pub rules: Vec<RuleFact>,
-    /// Stateful operators in the order of the text, for the readiness report.
-    pub stateful: Vec<(NodeId, Span)>,
+    /// What remembers, in the order of the text, for the readiness report.
+    pub stateful: Vec<Memory>,
     interned: BTreeMap<(String, Vec<u32>, u64), NodeId>,
 }
 
 impl<'a> Checker<'a> {
-    pub fn new(source: &'a str) -> Self {
+    /// For the file of the strategy, or a module.
+    pub fn new(library: &'a Library, module: usize) -> Self {
         Self {
-            source,
+            library,
             findings: Vec::new(),
             program: Program::default(),
             manifest: Manifest::default(),
@@ -194,18 +256,23 @@ impl<'a> Checker<'a> {
             signal_tys: Vec::new(),
             state_tys: Vec::new(),
             modes: Vec::new(),
-            scopes: vec![BTreeMap::new()],
-            later: BTreeMap::new(),
-            imports: BTreeMap::new(),
-            broken_imports: Vec::new(),
             broken_declarations: false,
-            place: Place::Plain,
-            mode: None,
+            frame: Frame::new(module, None),
+            generic: false,
+            call_site: None,
+            calls_depth: 0,
+            calls_count: 0,
+            calls_known: BTreeMap::new(),
             sinks: Vec::new(),
             rules: Vec::new(),
             stateful: Vec::new(),
             interned: BTreeMap::new(),
         }
+    }
+
+    /// The text that spans point into.
+    pub fn source(&self) -> &'a str {
+        &self.library.modules[self.frame.module].file.text
     }
 
     /// Checks one strategy in the order of its text: declarations first, since they may stand anywhere.
@@ -233,8 +300,8 @@ impl<'a> Checker<'a> {
 
     fn mode(&mut self, mode: &ast::Mode) {
         let Some(idx) = self.modes.iter().position(|m| m.span == mode.name.span) else { return };
-        self.mode = Some(idx as u16);
-        self.scopes.push(BTreeMap::new());
+        self.frame.mode = Some(idx as u16);
+        self.frame.scopes.push(BTreeMap::new());
         for (at, formal) in mode.values.iter().enumerate() {
             let ty = self.modes[idx].values[at].1.clone();
             let node = self.push(Op::ModeValue { mode: idx as u16, idx: at as u16 }, &[], formal.name.span);
@@ -248,12 +315,12 @@ impl<'a> Checker<'a> {
                 ast::ModeItem::Unsupported(item) => self.refused(item),
             }
         }
-        self.scopes.pop();
-        self.mode = None;
+        self.frame.scopes.pop();
+        self.frame.mode = None;
     }
 
     fn let_(&mut self, item: &ast::Let) {
-        let value = self.expr(&item.value);
+        let value = self.whole(&item.value);
         if let Some(ty) = &item.ty
             && let Some((wanted, _)) = self.ty(ty)
         {
@@ -290,7 +357,7 @@ impl<'a> Checker<'a> {
     }
 
     pub fn define(&mut self, name: &Name, entity: Entity) {
-        let known = self.scopes.iter().rev().find_map(|scope| scope.get(&name.text));
+        let known = self.frame.scopes.iter().rev().find_map(|scope| scope.get(&name.text));
         let is_silent = entity.is_poison() || known.is_some_and(|(entity, _)| entity.is_poison());
         if let Some(first) = known.map(|(_, span)| *span).filter(|_| !is_silent) {
             let finding = Diagnostic::new("E0202", name.span, format!("`{}` is already defined", name.text))
@@ -305,25 +372,25 @@ impl<'a> Checker<'a> {
             self.report(Diagnostic::new("E0202", name.span, message).help("choose another name"));
             return;
         }
-        if let Some(scope) = self.scopes.last_mut() {
+        if let Some(scope) = self.frame.scopes.last_mut() {
             scope.insert(name.text.clone(), (entity, name.span));
         }
     }
 
     pub fn lookup(&self, name: &str) -> Option<Entity> {
-        self.scopes.iter().rev().find_map(|scope| scope.get(name)).map(|(entity, _)| entity.clone())
+        self.frame.scopes.iter().rev().find_map(|scope| scope.get(name)).map(|(entity, _)| entity.clone())
     }
 
     pub fn unknown_name(&mut self, name: &Name) {
         let mut finding = Diagnostic::new("E0201", name.span, format!("unknown name `{}`", name.text));
-        let later = self.later.get(&name.text).filter(|span| span.start > name.span.start).copied();
+        let later = self.frame.later.get(&name.text).filter(|span| span.start > name.span.start).copied();
         finding = if let Some(span) = later {
             finding
                 .label("used before it is defined")
                 .related(span, "defined here")
                 .help(format!("move the definition of `{}` above this line", name.text))
         } else {
-            let known = self.scopes.iter().flat_map(|scope| scope.keys().map(String::as_str));
+            let known = self.frame.scopes.iter().flat_map(|scope| scope.keys().map(String::as_str));
             match nearest(&name.text, known.chain(["now", "elapsed"])) {
                 Some(near) => finding.label("not defined").help(format!("did you mean `{near}`?")),
                 None => finding.label("not defined").help(format!("define it with `let {} = …`", name.text)),
@@ -341,6 +408,12 @@ impl<'a> Checker<'a> {
                 let message = format!("expected an instrument, found `{}`", name.text);
                 let known = self.instruments.first().map_or("x".to_string(), |i| i.alias.clone());
                 self.report(Diagnostic::new("E0206", name.span, message).help(format!("write `{known}`")));
+                None
+            }
+            None if self.frame.function.is_some() => {
+                let message = format!("unknown instrument `{}`: a function sees its arguments only", name.text);
+                let help = format!("add an argument `{}: market`", name.text);
+                self.report(Diagnostic::new("E0201", name.span, message).label("no argument").help(help));
                 None
             }
             None => {
@@ -373,7 +446,14 @@ impl<'a> Checker<'a> {
         if let Some(node) = self.interned.get(&key) {
             return *node;
         }
-        self.program.origin = span.start;
+        if op.state_words() > 0 && self.in_fn() {
+            let message = "a `fn` has no memory, and this remembers";
+            self.report(
+                Diagnostic::new("E0216", span, message).label("remembers").help("write `indicator` instead of `fn`"),
+            );
+            return self.absent_node();
+        }
+        self.program.origin = self.call_site.unwrap_or(span).start;
         match make(&mut self.program) {
             Ok(node) => {
                 self.interned.insert(key, node);
@@ -434,6 +514,12 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// An operator of the language with memory, for the readiness report.
+    pub fn remember(&mut self, node: NodeId, span: Span) {
+        let operands = self.program.node(node).args.clone();
+        self.stateful.push(Memory { nodes: vec![node], operands, span });
+    }
+
     pub fn field_node(&mut self, instrument: u16, field: Field, clocks: ClockSet, span: Span) -> NodeId {
         let input = self.input(Input::Instrument { instrument, field });
         self.push_on(Op::Input(input), &[], clocks, span)
@@ -445,12 +531,16 @@ impl<'a> Checker<'a> {
             Ty::Int => "int".into(),
             Ty::Bool => "bool".into(),
             Ty::Time => "time".into(),
+            Ty::Record(record) => {
+                let names: Vec<&str> = record.fields.iter().map(|(name, _)| name.as_str()).collect();
+                format!("the results ({})", names.join(", "))
+            }
             Ty::Poison => "?".into(),
         }
     }
 
     pub fn text(&self, span: Span) -> String {
-        let text = span.text(self.source).trim();
+        let text = span.text(self.source()).trim();
         if text.chars().count() > 40 || text.contains('\n') {
             let cut: String = text.lines().next().unwrap_or("").chars().take(36).collect();
             format!("{cut}…")

@@ -1,11 +1,19 @@
 //! What is wrong with a source text, where, and one concrete way to mend it. Rendered as text or JSON.
 use crate::span::{Lines, Span};
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     Error,
     Warning,
+}
+
+/// A text and the name under which people know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    pub name: String,
+    pub text: String,
 }
 
 /// One finding. `message` names what was expected and what was found; `help` is one edit that would mend it.
@@ -18,13 +26,21 @@ pub struct Diagnostic {
     /// Stands under the marked text.
     pub label: String,
     pub help: String,
-    /// Other places that belong to it.
+    /// Other places that belong to it, in the same file.
     pub related: Vec<(Span, String)>,
+    /// The file of its places; `None`: the strategy's.
+    pub file: Option<Arc<SourceFile>>,
 }
 
 impl Diagnostic {
     pub fn new(code: &'static str, span: Span, message: impl Into<String>) -> Self {
-        Self { code, span, message: message.into(), label: String::new(), help: String::new(), related: Vec::new() }
+        let (label, help, related) = (String::new(), String::new(), Vec::new());
+        Self { code, span, message: message.into(), label, help, related, file: None }
+    }
+
+    pub fn in_file(mut self, file: &Arc<SourceFile>) -> Self {
+        self.file = Some(file.clone());
+        self
     }
 
     pub fn label(mut self, label: impl Into<String>) -> Self {
@@ -63,14 +79,16 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Sorts by place and drops exact repetitions.
     pub fn new(file_name: &str, source: &str, mut items: Vec<Diagnostic>) -> Self {
-        items.sort_by_key(|d| (d.span, d.code));
-        items.dedup_by(|a, b| a.code == b.code && a.span == b.span);
+        // The strategy's own file first, then its modules by name.
+        let place = |d: &Diagnostic| (d.file.as_ref().map(|f| f.name.clone()), d.span, d.code);
+        items.sort_by_cached_key(place);
+        items.dedup_by(|a, b| a.code == b.code && a.span == b.span && a.file == b.file);
         // Errors first to be kept, so that a crowd of warnings cannot hide one.
         let mut kept = items.clone();
         if kept.len() > KEPT {
             kept.sort_by_key(|d| d.severity() == Severity::Warning);
             kept.truncate(KEPT);
-            kept.sort_by_key(|d| (d.span, d.code));
+            kept.sort_by_cached_key(place);
         }
         let more = items.len() - kept.len();
         Self { file_name: file_name.into(), source: source.into(), items: kept, more }
@@ -89,7 +107,10 @@ impl Diagnostics {
         let lines = Lines::new(&self.source);
         let mut out = String::new();
         for item in &self.items {
-            self.render_one(&lines, item, &mut out);
+            match &item.file {
+                None => render_one(&self.file_name, &self.source, &lines, item, &mut out),
+                Some(file) => render_one(&file.name, &file.text, &Lines::new(&file.text), item, &mut out),
+            }
             out.push('\n');
         }
         if self.more > 0 {
@@ -98,51 +119,17 @@ impl Diagnostics {
         out
     }
 
-    fn render_one(&self, lines: &Lines, item: &Diagnostic, out: &mut String) {
-        let word = match item.severity() {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let (line, column) = lines.position(&self.source, item.span.start);
-        let last_related = item.related.iter().map(|(span, _)| lines.position(&self.source, span.start).0).max();
-        let width = line.max(last_related.unwrap_or(0)).to_string().len();
-        let _ = writeln!(out, "{word}[{}]: {}", item.code, item.message);
-        let _ = writeln!(out, "{:width$}--> {}:{line}:{column}", "", self.file_name);
-        let _ = writeln!(out, "{:width$} |", "");
-        self.excerpt(lines, item.span, &item.label, '^', width, out);
-        for (span, note) in &item.related {
-            self.excerpt(lines, *span, note, '-', width, out);
-        }
-        if !item.help.is_empty() {
-            let _ = writeln!(out, "{:width$} = help: {}", "", item.help);
-        }
-    }
-
-    /// The first line of `span`, marked. Lines longer than a screen are cut around the mark.
-    fn excerpt(&self, lines: &Lines, span: Span, label: &str, mark: char, width: usize, out: &mut String) {
-        const SHOWN: usize = 140;
-        let (line, column) = lines.position(&self.source, span.start);
-        let whole: Vec<char> = lines.text(&self.source, line).chars().collect();
-        let skipped = if whole.len() > SHOWN { (column - 1).saturating_sub(40).min(whole.len()) } else { 0 };
-        let text: String = whole[skipped..].iter().take(SHOWN).map(|&c| if c == '\t' { ' ' } else { c }).collect();
-        let marked = span.text(&self.source).lines().next().map_or(0, |l| l.trim_end().chars().count());
-        let room = text.chars().count().saturating_sub(column - 1 - skipped);
-        let marks: String = std::iter::repeat_n(mark, marked.min(room).max(1)).collect();
-        let _ = writeln!(out, "{line:width$} | {}", text.trim_end());
-        let _ = writeln!(out, "{:width$} | {:2$}{marks} {label}", "", "", column - 1 - skipped);
-        while out.ends_with(" \n") {
-            out.truncate(out.len() - 2);
-            out.push('\n');
-        }
-    }
-
     /// `[{"code","severity","file","line","column","end_line","end_column","message","label","help"}]`.
     pub fn to_json(&self) -> String {
-        let lines = Lines::new(&self.source);
+        let own_lines = Lines::new(&self.source);
         let mut out = String::from("[");
         for (idx, item) in self.items.iter().enumerate() {
-            let (line, column) = lines.position(&self.source, item.span.start);
-            let (end_line, end_column) = lines.position(&self.source, item.span.end);
+            let (name, source, lines) = match &item.file {
+                None => (&self.file_name, &self.source, own_lines.clone()),
+                Some(file) => (&file.name, &file.text, Lines::new(&file.text)),
+            };
+            let (line, column) = lines.position(source, item.span.start);
+            let (end_line, end_column) = lines.position(source, item.span.end);
             let severity = if item.severity() == Severity::Error { "error" } else { "warning" };
             let _ = write!(
                 out,
@@ -150,7 +137,7 @@ impl Diagnostics {
                  \"end_line\":{end_line},\"end_column\":{end_column},\"message\":{},\"label\":{},\"help\":{}}}",
                 if idx == 0 { "" } else { "," },
                 item.code,
-                json_string(&self.file_name),
+                json_string(name),
                 json_string(&item.message),
                 json_string(&item.label),
                 json_string(&item.help),
@@ -158,6 +145,44 @@ impl Diagnostics {
         }
         out.push(']');
         out
+    }
+}
+
+fn render_one(file_name: &str, source: &str, lines: &Lines, item: &Diagnostic, out: &mut String) {
+    let word = match item.severity() {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let (line, column) = lines.position(source, item.span.start);
+    let last_related = item.related.iter().map(|(span, _)| lines.position(source, span.start).0).max();
+    let width = line.max(last_related.unwrap_or(0)).to_string().len();
+    let _ = writeln!(out, "{word}[{}]: {}", item.code, item.message);
+    let _ = writeln!(out, "{:width$}--> {}:{line}:{column}", "", file_name);
+    let _ = writeln!(out, "{:width$} |", "");
+    excerpt(source, lines, item.span, &item.label, '^', width, out);
+    for (span, note) in &item.related {
+        excerpt(source, lines, *span, note, '-', width, out);
+    }
+    if !item.help.is_empty() {
+        let _ = writeln!(out, "{:width$} = help: {}", "", item.help);
+    }
+}
+
+/// The first line of `span`, marked. Lines longer than a screen are cut around the mark.
+fn excerpt(source: &str, lines: &Lines, span: Span, label: &str, mark: char, width: usize, out: &mut String) {
+    const SHOWN: usize = 140;
+    let (line, column) = lines.position(source, span.start);
+    let whole: Vec<char> = lines.text(source, line).chars().collect();
+    let skipped = if whole.len() > SHOWN { (column - 1).saturating_sub(40).min(whole.len()) } else { 0 };
+    let text: String = whole[skipped..].iter().take(SHOWN).map(|&c| if c == '\t' { ' ' } else { c }).collect();
+    let marked = span.text(source).lines().next().map_or(0, |l| l.trim_end().chars().count());
+    let room = text.chars().count().saturating_sub(column - 1 - skipped);
+    let marks: String = std::iter::repeat_n(mark, marked.min(room).max(1)).collect();
+    let _ = writeln!(out, "{line:width$} | {}", text.trim_end());
+    let _ = writeln!(out, "{:width$} | {:2$}{marks} {label}", "", "", column - 1 - skipped);
+    while out.ends_with(" \n") {
+        out.truncate(out.len() - 2);
+        out.push('\n');
     }
 }
 

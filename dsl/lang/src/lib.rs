@@ -1,7 +1,9 @@
 //! The strategy language: source text to typed graph, with every finding at its place.
 //!
 //!   text ──▶ scan ──▶ parse (pest) ──▶ tree ──▶ check: names, units, clocks, ownership ──▶ Program + Manifest + report
-//!              └──────────┴──────────────────────┴──▶ Diagnostics: code, place, expected and found, one fix
+//!              │          │                ▲         │
+//!              │          │   library: modules, calls│
+//!              └──────────┴──────────────────────────┴──▶ Diagnostics: code, place, expected and found, one fix
 //!
 //! Thread      any; nothing here runs while a strategy trades.
 //! Never       panics, whatever the text is; reads no clock, no file.
@@ -14,6 +16,7 @@ pub mod ast;
 mod check;
 mod codes;
 mod diagnostic;
+mod library;
 mod parse;
 mod report;
 mod scan;
@@ -21,13 +24,16 @@ mod span;
 mod unit;
 
 pub use codes::{CODES, Code, explain};
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, SourceFile};
+pub use library::{Modules, StandardOnly, bundle};
 pub use parse::{Grammar, Rule, parse};
 pub use report::{StaticReport, WarmUp};
 pub use span::{Lines, Span};
 pub use unit::{Atom, Exponent, Unit, UnitNames};
 
 use check::Checker;
+use library::Library;
+use std::sync::Arc;
 use tercel_event::{Chain, Manifest};
 use tercel_graph::Program;
 
@@ -38,7 +44,7 @@ pub struct Compiled {
     /// `hash` is the hash of the source; who builds the artefact mixes in engine version and instruction set.
     pub manifest: Manifest,
     pub report: StaticReport,
-    /// Over the bytes of the source and the edition.
+    /// Over the edition, the bytes of the source, and the name and text of every module that it uses.
     pub source_hash: u64,
     /// Findings that do not stop the strategy.
     pub warnings: Diagnostics,
@@ -47,18 +53,22 @@ pub struct Compiled {
 /// The one edition that exists.
 const EDITION: u64 = 1;
 
-/// Reads, checks and lowers the one strategy of a file.
+/// Reads, checks and lowers the one strategy of a file that uses the standard modules alone.
 /// `file_name` is only used in messages. Errors: everything that is wrong, in order of place, warnings included.
 pub fn compile(source: &str, file_name: &str) -> Result<Compiled, Diagnostics> {
+    compile_with(source, file_name, &StandardOnly)
+}
+
+/// The same with modules of one's own: `use lib.name.{f}` takes the text of `name` from the [`bundle`], else from `modules`.
+pub fn compile_with(source: &str, file_name: &str, modules: &dyn Modules) -> Result<Compiled, Diagnostics> {
+    let (source, modules) = library::unbundle(source, modules);
     let (file, mut findings) = parse(source);
-    let mut checker = Checker::new(source);
-    if let Some((edition, span)) = file.edition
-        && edition != EDITION
-    {
-        let message = format!("expected edition {EDITION}, found {edition}");
-        checker.report(Diagnostic::new("E0900", span, message).help(format!("write `edition {EDITION}`")));
-    }
-    checker.uses(&file.uses);
+    let text = Arc::new(SourceFile { name: file_name.into(), text: source.into() });
+    let (mut library, mut found) = Library::load(&file, text, &modules);
+    findings.append(&mut found);
+    findings.append(&mut check::definitions(&mut library));
+    let mut checker = Checker::new(&library, 0);
+    findings.extend(check_edition(&file));
     for item in &file.unsupported {
         checker.refused(item);
     }
@@ -110,9 +120,20 @@ pub fn compile(source: &str, file_name: &str) -> Result<Compiled, Diagnostics> {
     let mut chain = Chain::default();
     chain.word(EDITION);
     chain.bytes(source.as_bytes());
+    for (name, text) in library.texts() {
+        chain.bytes(name.as_bytes());
+        chain.bytes(text.as_bytes());
+    }
     let source_hash = chain.0;
     let mut manifest = checker.manifest;
     manifest.hash = source_hash;
     let warnings = Diagnostics::new(file_name, source, findings);
     Ok(Compiled { program: checker.program, manifest, report, source_hash, warnings })
+}
+
+/// A file of an edition that does not exist.
+fn check_edition(file: &ast::File) -> Option<Diagnostic> {
+    let (edition, span) = file.edition.filter(|(edition, _)| *edition != EDITION)?;
+    let message = format!("expected edition {EDITION}, found {edition}");
+    Some(Diagnostic::new("E0900", span, message).help(format!("write `edition {EDITION}`")))
 }

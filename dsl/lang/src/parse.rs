@@ -1,10 +1,11 @@
 //! Source text to tree. The scan splits the text into members, the grammar reads each by itself: several errors per file,
 //! and each stays in its member.
 mod expr;
+mod function;
 mod member;
 mod message;
 
-use crate::ast::{File, Member, Mode, ModeItem, Name, Strategy, Unsupported};
+use crate::ast::{File, Function, Member, Mode, ModeItem, Name, Strategy, Unsupported};
 use crate::diagnostic::Diagnostic;
 use crate::scan::{Chunk, Level, Scan, TokenKind};
 use crate::span::Span;
@@ -117,16 +118,15 @@ impl FileParser<'_> {
                         file.strategies.push(strategy);
                     }
                 }
-                word @ ("indicator" | "fn" | "test") => {
-                    let what = match word {
-                        "indicator" => "`indicator`",
-                        "fn" => "`fn`",
-                        _ => "`test` in a strategy file",
-                    };
+                "indicator" => file.functions.extend(self.indicator(chunk)),
+                "fn" => {
+                    let doc = self.doc(chunk);
+                    self.leaf(chunk, Rule::only_item, |b, pair| file.functions.extend(function::func(b, pair, doc)));
+                }
+                "test" => {
                     let span = self.scan.tokens[first].span;
-                    self.leaf(chunk, Rule::only_item, |b, pair| {
-                        let name = member::item_name(b, pair);
-                        file.unsupported.push(Unsupported { what, name, span });
+                    self.leaf(chunk, Rule::only_item, |_, _| {
+                        file.unsupported.push(Unsupported { what: "`test` in a strategy file", name: None, span });
                     });
                 }
                 _ => {
@@ -137,7 +137,7 @@ impl FileParser<'_> {
                             Diagnostic::new(
                                 "E0101",
                                 span,
-                                format!("expected `edition`, `use` or `strategy`, found `{found}`"),
+                                format!("expected `edition`, `use`, `fn`, `indicator` or `strategy`, found `{found}`"),
                             )
                             .help("a file holds `strategy NAME version 1 { … }`"),
                         );
@@ -161,6 +161,63 @@ impl FileParser<'_> {
             members.extend(self.member(chunk));
         }
         Some(Strategy { name, version, version_span, members, span: self.scan.span_of(chunk) })
+    }
+
+    /// The `///` lines in front of an item.
+    fn doc(&self, chunk: Chunk) -> String {
+        let lines: Vec<&str> = (chunk.from..self.scan.first_word(chunk))
+            .map(|at| self.scan.text(at).trim_start_matches('/').trim())
+            .collect();
+        lines.join("\n")
+    }
+
+    fn indicator(&mut self, chunk: Chunk) -> Option<Function> {
+        let doc = self.doc(chunk);
+        let Some((body_from, body_to)) = self.head_and_body(chunk, "indicator") else {
+            self.note_broken(chunk);
+            return None;
+        };
+        let mut function = None;
+        let head_chunk = Chunk { from: chunk.from, to: body_from };
+        self.leaf(head_chunk, Rule::only_indicator, |b, pair| function = function::head(b, pair, doc));
+        let mut function = function?;
+        let findings_before = self.findings.len();
+        for chunk in self.scan.split(body_from + 1, body_to, Level::Body) {
+            if self.too_many(chunk) {
+                break;
+            }
+            let first = self.scan.first_word(chunk);
+            if !function.returned.is_empty() && chunk.from < chunk.to {
+                let span = self.scan.tokens[chunk.from].span;
+                let found = self.scan.text(first);
+                self.findings.push(
+                    Diagnostic::new("E0101", span, format!("expected `}}` after `return`, found `{found}`"))
+                        .help("put `return` last, once"),
+                );
+                break;
+            }
+            if self.scan.text(first) == "return" {
+                self.leaf(chunk, Rule::only_return, |b, pair| function.returned = function::returned(b, pair));
+            } else {
+                let mut item = None;
+                self.leaf(chunk, Rule::only_in_body, |b, pair| item = function::body_item(b, pair));
+                function.body.extend(item);
+            }
+        }
+        let is_silent = self.findings.len() > findings_before || self.scan.reported_in(self.scan.span_of(chunk));
+        if function.returned.is_empty() {
+            if is_silent {
+                self.broken.push(function.name);
+            } else {
+                let message = format!("expected `return` at the end of indicator `{}`", function.name.text);
+                self.findings.push(
+                    Diagnostic::new("E0101", function.name.span, message).help("end the body with `return VALUE`"),
+                );
+                self.broken.push(function.name);
+            }
+            return None;
+        }
+        Some(function)
     }
 
     fn member(&mut self, chunk: Chunk) -> Option<Member> {

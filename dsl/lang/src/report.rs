@@ -1,7 +1,9 @@
 //! The static report of a strategy: what it costs and when it is ready, known before it runs.
-use crate::check::Checker;
+use crate::check::{Checker, Memory};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use tercel_event::{Manifest, SinkSpec};
+use tercel_graph::{ClockSet, NodeId, Program, Readiness};
 
 /// Costs and readiness of one strategy. Operations are counted, not timed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,20 +47,22 @@ impl StaticReport {
     pub(crate) fn new(checker: &Checker<'_>) -> Self {
         let (program, manifest) = (&checker.program, &checker.manifest);
         let counts = program.report(manifest);
-        let lines = crate::span::Lines::new(checker.source);
+        let lines = crate::span::Lines::new(checker.source());
         let names = manifest.clocks.iter().map(|c| checker.clock_name(*c));
         let timers: Vec<i64> = program.timers.iter().map(|t| t.0).collect();
         let names = names.chain(timers.iter().map(|t| format!("every {}", span_text(*t))));
         let mut warm_up: Vec<WarmUp> = Vec::new();
-        for (node, span) in &checker.stateful {
-            let node = program.node(*node);
-            let Some(ready) = node.op.readiness() else { continue };
-            let period =
-                (0..timers.len()).find(|&i| node.clocks == tercel_graph::ClockSet::timer(i)).map(|i| timers[i]);
+        for memory in &checker.stateful {
+            let ready = lag(program, memory);
+            if ready == Readiness::default() {
+                continue;
+            }
+            let clocks = memory.nodes.iter().fold(ClockSet::NONE, |set, n| set | program.node(*n).clocks);
+            let period = (0..timers.len()).find(|&i| clocks == ClockSet::timer(i)).map(|i| timers[i]);
             let by_ticks = period.map(|p| p.saturating_mul(i64::from(ready.ready_after_ticks)));
             let one = WarmUp {
-                text: checker.text(*span),
-                line: lines.position(checker.source, span.start).0,
+                text: checker.text(memory.span),
+                line: lines.position(checker.source(), memory.span.start).0,
                 ready_after_ns: if ready.ready_after_ns > 0 { Some(ready.ready_after_ns) } else { by_ticks },
                 ready_after_ticks: if period.is_some() { 0 } else { ready.ready_after_ticks },
                 settles_after_ns: (ready.settles_after_ns > 0).then_some(ready.settles_after_ns),
@@ -108,6 +112,50 @@ impl StaticReport {
         out.push_str("}}");
         out
     }
+}
+
+/// Readiness of something with memory from its operands on: along the longest way through the graph each operator waits
+/// for the first value of the one before it. `sum` counts its ticks and its time separately.
+fn lag(program: &Program, memory: &Memory) -> Readiness {
+    let none = Readiness::default();
+    // Ticks before the first value, time, settling.
+    let mut known: BTreeMap<NodeId, (u32, i64, i64)> =
+        memory.operands.iter().map(|operand| (*operand, (0, 0, 0))).collect();
+    let mut open: Vec<NodeId> = memory.nodes.clone();
+    while let Some(&node) = open.last() {
+        let of = program.node(node);
+        let missing: Vec<NodeId> = of.args.iter().filter(|a| !known.contains_key(a)).copied().collect();
+        if known.contains_key(&node) || missing.is_empty() {
+            open.pop();
+            let own = of.op.readiness().unwrap_or(none);
+            let mut wait = (0, 0, 0);
+            for arg in &of.args {
+                let (ticks, ns, settles) = known[arg];
+                wait = (wait.0.max(ticks), wait.1.max(ns), wait.2.max(settles));
+            }
+            let here = (
+                wait.0.saturating_add(own.ready_after_ticks.saturating_sub(1)),
+                wait.1.saturating_add(own.ready_after_ns),
+                wait.2.max(own.settles_after_ns),
+            );
+            known.entry(node).or_insert(here);
+        } else {
+            open.extend(missing);
+        }
+    }
+    let mut ready = none;
+    let mut remembers = false;
+    for node in &memory.nodes {
+        let (ticks, ns, settles) = known[node];
+        remembers |= ticks > 0 || ns > 0;
+        ready.ready_after_ticks = ready.ready_after_ticks.max(ticks);
+        ready.ready_after_ns = ready.ready_after_ns.max(ns);
+        ready.settles_after_ns = ready.settles_after_ns.max(settles);
+    }
+    if remembers && (ready.ready_after_ticks > 0 || ready.ready_after_ns == 0) {
+        ready.ready_after_ticks += 1;
+    }
+    ready
 }
 
 /// Per instrument the most legs of any of its sinks: one sink owns it at a time, and a target works one order.

@@ -56,6 +56,8 @@ const MEMBER_WORDS: &[&str] = &[
 ];
 /// Words that begin a member only as the first word of a line or after `;`; elsewhere they are names.
 const SOFT_MEMBER_WORDS: &[&str] = &["budget", "for", "plot", "quote", "target"];
+/// Words that begin a part of an `indicator`; `next` does so as the first word of a line or after `;`.
+const BODY_WORDS: &[&str] = &["let", "persist", "state", "when", "on", "return"];
 /// Words that only stand directly inside a strategy.
 const STRATEGY_ONLY: &[&str] = &["instrument", "basket", "param", "signal", "bars", "mode", "risk", "invariant"];
 /// Words that go on with the member before them, at the start of a line too.
@@ -98,6 +100,8 @@ pub enum Level {
     File,
     Strategy,
     Mode,
+    /// Of an `indicator`.
+    Body,
     Risk,
 }
 
@@ -224,6 +228,10 @@ impl<'a> Scan<'a> {
         match level {
             Level::File => FILE_WORDS.contains(&word),
             Level::Risk => word == "limit" && !wanted,
+            Level::Body => {
+                let second_word = word == "state" && at > from && self.text(at - 1) == "persist";
+                (BODY_WORDS.contains(&word) && !second_word) || (word == "next" && fresh && !wanted)
+            }
             Level::Strategy | Level::Mode => {
                 let second_word = word == "state" && at > from && self.text(at - 1) == "persist";
                 (MEMBER_WORDS.contains(&word) && !second_word)
@@ -239,7 +247,7 @@ impl<'a> Scan<'a> {
         let complete = match before.kind {
             TokenKind::Number | TokenKind::Text | TokenKind::Close => true,
             TokenKind::Word => {
-                let wants_more = ["not", "bid", "ask", "go", "next", "limit", "edition", "pull", "flatten"];
+                let wants_more = ["not", "bid", "ask", "go", "next", "limit", "edition", "pull", "flatten", "return"];
                 let lists = [CONTINUING, MEMBER_WORDS, SOFT_MEMBER_WORDS, FILE_WORDS, &wants_more];
                 !lists.iter().any(|words| words.contains(&self.text(at - 1)))
             }
@@ -258,6 +266,7 @@ impl<'a> Scan<'a> {
         let words: Vec<&str> = match level {
             Level::File => FILE_WORDS.to_vec(),
             Level::Risk => vec!["limit"],
+            Level::Body => BODY_WORDS.iter().chain(&["next"]).copied().collect(),
             _ => MEMBER_WORDS.iter().chain(SOFT_MEMBER_WORDS).copied().collect(),
         };
         let help = match nearest(word, words.iter().copied()) {
@@ -438,7 +447,7 @@ impl<'a> Scan<'a> {
                         0
                     } else if STRATEGY_ONLY.contains(&word) {
                         1
-                    } else if MEMBER_WORDS.contains(&word) {
+                    } else if MEMBER_WORDS.contains(&word) || word == "return" {
                         // Parentheses end here; braces may go on.
                         open.iter().rposition(|&o| self.text(o) == "{").map_or(open.len(), |brace| brace + 1)
                     } else {

@@ -1,6 +1,16 @@
 //! Every file of `tests/golden` renders as recorded. `TERCEL_BLESS=1 cargo test -p tercel-lang` records anew.
 use std::path::{Path, PathBuf};
-use tercel_lang::{CODES, Diagnostic, Diagnostics, compile};
+use tercel_lang::{CODES, Diagnostic, Diagnostics, Modules, compile_with};
+
+/// `tests/golden/lib`.
+struct Beside;
+
+impl Modules for Beside {
+    fn text(&self, name: &str) -> Result<String, String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/lib/{name}.strat"));
+        std::fs::read_to_string(path).map_err(|_| "no such file".into())
+    }
+}
 
 fn cases() -> Vec<(String, PathBuf)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -16,7 +26,7 @@ fn cases() -> Vec<(String, PathBuf)> {
 
 fn findings(name: &str, path: &Path) -> Diagnostics {
     let source = std::fs::read_to_string(path).unwrap();
-    match compile(&source, &format!("{name}.strat")) {
+    match compile_with(&source, &format!("{name}.strat"), &Beside) {
         Ok(compiled) => compiled.warnings,
         Err(findings) => findings,
     }
@@ -49,6 +59,18 @@ fn a_golden_file_shows_the_code_of_its_name_first() {
         let first = found.items.first().unwrap_or_else(|| panic!("{name}: no finding"));
         assert_eq!(first.code.to_lowercase(), code, "{name}:\n{found}");
     }
+}
+
+#[test]
+fn a_fixed_file_has_no_finding() {
+    let fixed = cases().into_iter().filter(|(name, _)| name.starts_with("fixed_"));
+    let mut count = 0;
+    for (name, path) in fixed {
+        let found = findings(&name, &path);
+        assert!(found.is_empty(), "{found}");
+        count += 1;
+    }
+    assert!(count >= 9, "{count}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn main(args: &cli::Check) -> Result<(), String> {
 fn check(path: &Path, as_json: bool) -> Result<Value, (Value, String)> {
     let file = path.display().to_string();
     let failed = |text: String| (json!({"file": path.display().to_string(), "ok": false, "error": text.clone()}), text);
-    let source = std::fs::read_to_string(path).map_err(|error| failed(format!("{file}: {error}")))?;
+    let source = strategies::read(path).map_err(|error| failed(format!("{file}: {error}")))?;
     let compiled = strategies::check(&source, &file).map_err(|diagnostics| {
         let found: Value = serde_json::from_str(&diagnostics.to_json()).unwrap_or(Value::Null);
         (json!({"file": file, "ok": false, "diagnostics": found}), diagnostics.render())

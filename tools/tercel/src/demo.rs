@@ -199,7 +199,7 @@ pub fn strategy_texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, run::B
     let mut list = Vec::new();
     for path in paths {
         let text =
-            std::fs::read_to_string(path).map_err(|error| run::BadInput(format!("{}: {error}", path.display())))?;
+            crate::strategies::read(path).map_err(|error| run::BadInput(format!("{}: {error}", path.display())))?;
         let name = path.file_name().map_or_else(|| "strategy.strat".into(), |name| name.to_string_lossy().into_owned());
         // Found here, with the user's own path in the message, before anything starts.
         crate::strategies::compile(&text, &path.display().to_string()).map_err(run::BadInput)?;

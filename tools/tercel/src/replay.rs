@@ -150,7 +150,7 @@ pub fn record_end(dir: &Path, seq: u64, state_hash: u64) -> std::io::Result<()> 
 pub fn main(args: &cli::Replay) -> Result<bool, String> {
     let mut replace = Vec::new();
     for path in &args.strategy {
-        let source = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let source = crate::strategies::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         replace.push((path.display().to_string(), source));
     }
     let verdict = verify(&run_dir(&args.dir), &replace)?;

@@ -1,6 +1,24 @@
 //! From `.strat` text to a strategy that the core can run.
+use std::io;
+use std::path::Path;
 use tercel_event::{Manifest, Strategy};
-use tercel_lang::{Compiled, Diagnostics};
+use tercel_lang::{Compiled, Diagnostics, Modules};
+
+/// The text of a strategy file, with the modules of one's own that it uses (`use lib.name.{…}` is `name.strat` beside it)
+/// behind it: one text, which journals, copies and replays take as it is.
+pub fn read(path: &Path) -> io::Result<String> {
+    let source = std::fs::read_to_string(path)?;
+    Ok(tercel_lang::bundle(&source, &Beside(path.parent().unwrap_or(Path::new("")))))
+}
+
+/// The folder of the strategy.
+struct Beside<'a>(&'a Path);
+
+impl Modules for Beside<'_> {
+    fn text(&self, name: &str) -> Result<String, String> {
+        std::fs::read_to_string(self.0.join(format!("{name}.strat"))).map_err(|error| error.to_string())
+    }
+}
 
 /// Checks and compiles to machine code. The error is ready for people: file, line, column, expected and found, a fix.
 pub fn compile(source: &str, file: &str) -> Result<(Box<dyn Strategy>, Compiled), String> {

@@ -1,17 +1,14 @@
 //! Functions of the library: signature, unit, clock class, and the nodes each one becomes.
-use super::declare::{LATER, LIBRARY};
 use super::field::MAX_LEVELS;
 use super::{Checker, Entity, Traits, Ty, Value};
 use crate::ast::{Arg, Expr, ExprKind, Name};
 use crate::diagnostic::{Diagnostic, nearest};
+use crate::library::{CORE, Callee, LATER, STANDARD};
 use crate::span::Span;
 use crate::unit::Unit;
 use tercel_event::Field;
 use tercel_graph::{NodeId, Op};
 
-/// Functions that need no `use`.
-const CORE: &[&str] =
-    &["abs", "min", "max", "clamp", "ln", "exp", "sqrt", "sum", "delta", "changed", "present", "value"];
 const DEFAULT_PANES: u32 = 10;
 
 /// Arguments of a call, by place and by name.
@@ -38,16 +35,18 @@ impl Checker<'_> {
             self.unsupported("`for … in` inside a call", family);
             return self.poison();
         }
+        let Some(callee) = self.known_function(name) else { return self.poison() };
+        if let Callee::Function(idx) = callee {
+            return self.inline(idx, args, span);
+        }
         let args = Args {
             positional: args.iter().filter(|a| a.name.is_none()).map(|a| &a.value).collect(),
             named: args.iter().filter_map(|a| a.name.as_ref().map(|n| (n, &a.value))).collect(),
         };
-        if !self.known_function(name) {
-            return self.poison();
-        }
         let word = name.text.as_str();
         let (form, named): (&str, &[&str]) = match word {
             "abs" | "ln" | "exp" | "sqrt" | "present" | "changed" | "delta" => ("(value)", &[]),
+            "floor" | "ceil" | "round" => ("(value)", &[]),
             "min" | "max" => ("(a, b)", &[]),
             "clamp" => ("(value, low, high)", &[]),
             "value" => ("(x, qty, price)", &[]),
@@ -77,28 +76,34 @@ impl Checker<'_> {
         self.apply(word, form, &args, span)
     }
 
-    fn known_function(&mut self, name: &Name) -> bool {
+    fn known_function(&mut self, name: &Name) -> Option<Callee> {
         let word = name.text.as_str();
-        if CORE.contains(&word) || self.imports.contains_key(word) {
-            return true;
+        let module = &self.library.modules[self.frame.module];
+        if CORE.contains(&word) {
+            return Some(Callee::Builtin);
         }
-        if self.broken_imports.contains(&name.text) || self.lookup(word).is_some_and(|e| e.is_poison()) {
-            return false;
+        if let Some((callee, _)) = module.names.get(word) {
+            return Some(*callee);
         }
-        if let Some((module, _)) = LIBRARY.iter().find(|(_, names)| names.contains(&word)) {
+        if module.broken.contains(&name.text) || self.lookup(word).is_some_and(|e| e.is_poison()) {
+            return None;
+        }
+        let home = STANDARD.iter().find(|s| s.names().any(|n| n == word));
+        if let Some(home) = home {
             let message = format!("`{word}` is not brought in");
             self.report(
                 Diagnostic::new("E0204", name.span, message)
                     .label("stands in a module")
-                    .help(format!("add `use {module}.{{{word}}}` at the top of the file")),
+                    .help(format!("add `use {}.{{{word}}}` at the top of the file", home.name)),
             );
-            return false;
+            return None;
         }
         if LATER.contains(&word) {
             self.unsupported(&format!("`{word}`"), name.span);
-            return false;
+            return None;
         }
-        let known = LIBRARY.iter().flat_map(|(_, names)| names.iter().copied()).chain(CORE.iter().copied());
+        let known = STANDARD.iter().flat_map(|s| s.names()).chain(CORE.iter().copied());
+        let known = known.chain(module.names.keys().map(String::as_str));
         let help = match nearest(word, known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("functions are {}", CORE.join(", ")),
@@ -108,7 +113,7 @@ impl Checker<'_> {
                 .label("not in the library of this version")
                 .help(help),
         );
-        false
+        None
     }
 
     fn apply(&mut self, word: &str, form: &str, args: &Args<'_>, span: Span) -> Value {
@@ -124,6 +129,7 @@ impl Checker<'_> {
                 Ty::Num(unit) => Some(Ty::Num(unit.power(1, 2))),
                 _ => Some(Ty::Num(Unit::ratio())),
             }),
+            "floor" | "ceil" | "round" => self.whole_number(word, first, span),
             "min" | "max" => self.min_max(if word == "min" { Op::Min } else { Op::Max }, word, args, span),
             "clamp" => self.clamp(args, span),
             "present" => self.present(first, span),
@@ -160,6 +166,41 @@ impl Checker<'_> {
         }
     }
 
+    /// `floor`, `ceil`, `round` of a ratio: a count.
+    fn whole_number(&mut self, word: &str, arg: &Expr, span: Span) -> Value {
+        let op = match word {
+            "floor" => Op::Floor,
+            "ceil" => Op::Ceil,
+            _ => Op::Round,
+        };
+        let value = self.number(arg);
+        if value.is_poison() {
+            return value;
+        }
+        if value.unit().is_some_and(|unit| !unit.is_ratio()) {
+            let found = self.show(&value.ty);
+            self.report(
+                Diagnostic::new("E0207", arg.span, format!("expected ratio for `{word}`, found {found}"))
+                    .label(format!("this is {found}"))
+                    .help("divide it by the step first, such as `x.tick`"),
+            );
+            return self.poison();
+        }
+        // Ties to even, as `Op::Round`.
+        let constant = value.constant.map(|c| match op {
+            Op::Floor => c.floor(),
+            Op::Ceil => c.ceil(),
+            _ => c.round_ties_even(),
+        });
+        match constant {
+            Some(whole) if !self.generic => self.constant(whole, Ty::Int, span),
+            _ => {
+                let node = self.push(op, &[value.node], span);
+                Value { constant, ..self.result(node, Ty::Int, value.traits, span) }
+            }
+        }
+    }
+
     fn min_max(&mut self, op: Op, word: &str, args: &Args<'_>, span: Span) -> Value {
         let (a, b) = (self.number(args.positional[0]), self.number(args.positional[1]));
         if a.is_poison() || b.is_poison() {
@@ -168,8 +209,15 @@ impl Checker<'_> {
         let Some(ty) = self.common(&a, &b) else {
             return self.mismatch(word, span, (&a, args.positional[0].span), (&b, args.positional[1].span));
         };
+        let constant = a.constant.zip(b.constant).map(|(a, b)| match op {
+            Op::Min => a.min(b),
+            _ => a.max(b),
+        });
+        if let Some(constant) = constant.filter(|_| !self.generic) {
+            return self.constant(constant, ty, span);
+        }
         let node = self.push(op, &[a.node, b.node], span);
-        Value { node, ty, traits: a.traits.join(b.traits), constant: None, bare: false }
+        Value { node, ty, traits: a.traits.join(b.traits), constant, bare: false }
     }
 
     fn clamp(&mut self, args: &Args<'_>, span: Span) -> Value {
@@ -235,7 +283,7 @@ impl Checker<'_> {
         Value { node, ty, traits: qty.traits.join(price.traits), constant: None, bare: false }
     }
 
-    fn instrument_arg(&mut self, word: &str, form: &str, arg: &Expr) -> Option<u16> {
+    pub(super) fn instrument_arg(&mut self, word: &str, form: &str, arg: &Expr) -> Option<u16> {
         if let ExprKind::Path(path) = &arg.kind
             && let [name] = path.as_slice()
             && let Some(Entity::Instrument(idx)) = self.lookup(&name.text)
@@ -264,7 +312,7 @@ impl Checker<'_> {
                 let touch = self.touch(x, span);
                 let clocks = self.base_clock(tercel_event::ClockSource::Book(x));
                 let node = self.push_on(Op::Ofi, &touch, clocks, span);
-                self.stateful.push((node, span));
+                self.remember(node, span);
                 self.plain(node, Ty::Num(self.qty_unit(x)))
             }
             _ => {
@@ -347,7 +395,7 @@ impl Checker<'_> {
         };
         let op = Op::WindowSum { panes, pane_ns: width / i64::from(panes), full };
         let node = self.push_on(op, &[value.node], clocks, span);
-        self.stateful.push((node, span));
+        self.remember(node, span);
         let traits = Traits { panes: true, escapes: false, ..value.traits };
         Value { node, ty: value.ty, traits, constant: None, bare: false }
     }
@@ -377,7 +425,7 @@ impl Checker<'_> {
         let Some(clocks) = self.one_clock(&value, arg.span, what) else { return self.poison() };
         let Some(op) = op(self, clocks) else { return self.poison() };
         let node = self.push_on(op, &[value.node], clocks, span);
-        self.stateful.push((node, span));
+        self.remember(node, span);
         let ty = if value.ty == Ty::Int && op != Op::Delta { Ty::Num(Unit::ratio()) } else { value.ty };
         Value { node, ty, traits: Traits { escapes: false, ..value.traits }, constant: None, bare: false }
     }

@@ -54,6 +54,17 @@ impl Checker<'_> {
                 self.report(Diagnostic::new("E0206", factor.span, message).help("write `money[USDT]`"));
                 None
             }
+            ("num", index) if self.frame.function.is_some() => {
+                let name = index.as_ref().map_or("num".to_string(), |i| format!("num[{}]", i.text));
+                // Without a bound argument only zeros were given, which fit every unit.
+                let free = if self.generic { Unit::currency(&name) } else { Unit::ratio() };
+                Some(self.frame.unit_variables.get(&name).cloned().unwrap_or(free))
+            }
+            ("num", _) => {
+                let message = "`num` stands for any unit in the signature of a function, not here";
+                self.report(Diagnostic::new("E0203", factor.span, message).help("write the unit, such as `ratio`"));
+                None
+            }
             ("1" | "ratio" | "real", None) => Some(Unit::ratio()),
             ("duration" | "s", None) => Some(Unit::second()),
             (_, None) if self.is_currency(word) => Some(Unit::currency(word)),
@@ -71,7 +82,9 @@ impl Checker<'_> {
     }
 
     fn is_currency(&self, word: &str) -> bool {
-        self.instruments.iter().any(|i| i.base == word || i.quote == word)
+        let is_upper = word.starts_with(|c: char| c.is_ascii_uppercase());
+        let anywhere = self.frame.function.is_some() && is_upper;
+        anywhere || self.instruments.iter().any(|i| i.base == word || i.quote == word)
     }
 
     pub fn price_unit(&self, instrument: u16) -> Unit {
@@ -143,7 +156,7 @@ impl Checker<'_> {
 
     /// A value known when the strategy is compiled, in the unit of `ty`; a bare literal takes that unit with its scale.
     pub fn constant_in(&mut self, expr: &Expr, ty: &Ty, scale: f64, what: &str) -> Option<f64> {
-        let before = std::mem::replace(&mut self.place, Place::Plain);
+        let before = std::mem::replace(&mut self.frame.place, Place::Plain);
         let value = if let Some(bare) = bare_number(expr, scale) {
             let is_duration = *ty == Ty::Num(Unit::second());
             if is_duration && bare != 0.0 {
@@ -174,9 +187,9 @@ impl Checker<'_> {
                 Some(constant) => self.expect_ty(&value, ty, expr.span, &format!("{what} is")).then_some(constant),
             }
         };
-        self.place = before;
+        self.frame.place = before;
         let value = value?;
-        if *ty == Ty::Int && value.fract() != 0.0 {
+        if *ty == Ty::Int && value.fract() != 0.0 && !self.stands_for_any(expr) {
             let message = format!("expected a whole number for {what}, found `{}`", self.text(expr.span));
             self.report(Diagnostic::new("E0208", expr.span, message).help(format!("write `{}`", value.round())));
             return None;
@@ -184,11 +197,21 @@ impl Checker<'_> {
         Some(value)
     }
 
+    /// In a definition: whether the number depends on an argument, whose value is known at each call only.
+    fn stands_for_any(&self, expr: &Expr) -> bool {
+        let mut named = false;
+        expr.walk(&mut |e| named |= matches!(e.kind, ExprKind::Path(_)));
+        self.generic && named
+    }
+
     /// A positive span of time known when the strategy is compiled, in nanoseconds.
     pub fn constant_span(&mut self, expr: &Expr, what: &str) -> Option<i64> {
         let seconds = self.constant_in(expr, &Ty::Num(Unit::second()), 1.0, what)?;
         let ns = (seconds * 1e9).round();
         if !(1.0..=tercel_graph::limits::SPAN_NS_MAX as f64).contains(&ns) {
+            if self.stands_for_any(expr) {
+                return Some(1_000_000_000);
+            }
             let message = format!("expected {what} between 1 ns and 30 days, found `{}`", self.text(expr.span));
             self.report(Diagnostic::new("E0208", expr.span, message).help("write a duration such as `2s`"));
             return None;
@@ -199,6 +222,9 @@ impl Checker<'_> {
     /// A small count known when the strategy is compiled.
     pub fn constant_count(&mut self, expr: &Expr, most: u32, what: &str) -> Option<u32> {
         let value = self.constant_in(expr, &Ty::Int, 1.0, what)?;
+        if (value < 1.0 || value > f64::from(most)) && self.stands_for_any(expr) {
+            return Some(1);
+        }
         if value < 1.0 || value > f64::from(most) {
             let message = format!("expected {what} between 1 and {most}, found `{}`", self.text(expr.span));
             self.report(

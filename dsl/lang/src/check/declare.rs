@@ -1,108 +1,15 @@
 //! Declarations: instruments, parameters, signals, state and the heads of modes. They may stand anywhere in the strategy.
 use super::{Checker, Entity, InstrumentInfo, ModeInfo, Ty};
 use crate::ast;
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::Diagnostic;
 use crate::unit::Unit;
 use tercel_event::{InstrumentBinding, ParamSpec, SignalBinding};
 use tercel_graph::program::{Init, StateVar};
 use tercel_types::DurationNs;
 
-/// What `use` may bring in: module and names.
-pub(crate) const LIBRARY: &[(&str, &[&str])] = &[
-    ("std.micro", &["microprice", "queue_imbalance", "ofi"]),
-    ("std.stat", &["ewmean", "ewstd", "ewvar_rate"]),
-    ("std.ta", &["ema", "hysteresis"]),
-];
-/// Names of the first edition that this version does not have: refused as such, not as unknown.
-pub(crate) const LATER: &[&str] = &[
-    "atr",
-    "autocorr",
-    "bars_since",
-    "beta",
-    "change",
-    "cooldown",
-    "corr",
-    "cov",
-    "debounce",
-    "demean",
-    "dot",
-    "falling",
-    "garch11",
-    "halflife",
-    "highest",
-    "kalman_hedge",
-    "kyle_lambda",
-    "log_price",
-    "log_return",
-    "lowest",
-    "macd",
-    "markout",
-    "mean",
-    "median",
-    "mlofi",
-    "pnl",
-    "quantile",
-    "rank",
-    "realised_vol",
-    "recent",
-    "rising",
-    "rls",
-    "round_down",
-    "rsi",
-    "signed_volume",
-    "sma",
-    "std",
-    "top",
-    "trade_imbalance",
-    "value_when",
-    "var",
-    "vpin",
-    "vwap",
-    "zscore",
-];
 const MAX_INSTRUMENTS: usize = 16;
 
 impl Checker<'_> {
-    pub fn uses(&mut self, uses: &[ast::Use]) {
-        for item in uses {
-            let mut path: Vec<&str> = item.path.iter().map(|n| n.text.as_str()).collect();
-            let names: Vec<ast::Name> = match &item.names {
-                Some(names) => names.clone(),
-                None => {
-                    path.pop();
-                    item.path.last().cloned().into_iter().collect()
-                }
-            };
-            let module = path.join(".");
-            let Some((_, known)) = LIBRARY.iter().find(|(name, _)| *name == module) else {
-                let modules: Vec<&str> = LIBRARY.iter().map(|(name, _)| *name).collect();
-                let help = match nearest(&module, modules.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("modules are {}", modules.join(", ")),
-                };
-                self.report(Diagnostic::new("E0204", item.span, format!("unknown module `{module}`")).help(help));
-                self.broken_imports.extend(names.into_iter().map(|n| n.text));
-                continue;
-            };
-            for name in names {
-                if LATER.contains(&name.text.as_str()) {
-                    self.unsupported(&format!("`{}` of `{module}`", name.text), name.span);
-                    self.broken_imports.push(name.text);
-                } else if known.contains(&name.text.as_str()) {
-                    self.imports.insert(name.text, name.span);
-                } else {
-                    let help = match nearest(&name.text, known.iter().copied()) {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("`{module}` holds {} in this version", known.join(", ")),
-                    };
-                    let message = format!("`{module}` has no `{}`", name.text);
-                    self.report(Diagnostic::new("E0204", name.span, message).help(help));
-                    self.broken_imports.push(name.text);
-                }
-            }
-        }
-    }
-
     pub(super) fn declarations(&mut self, strategy: &ast::Strategy) {
         // Instruments first: units are made of them.
         for member in &strategy.members {
@@ -117,7 +24,7 @@ impl Checker<'_> {
                 ast::Member::State(item) => self.state(item),
                 ast::Member::Mode(mode) => self.mode_head(mode),
                 ast::Member::Let(item) => {
-                    self.later.insert(item.name.text.clone(), item.name.span);
+                    self.frame.later.insert(item.name.text.clone(), item.name.span);
                 }
                 ast::Member::Unsupported(item) => self.refused(item),
                 _ => {}
@@ -253,7 +160,7 @@ impl Checker<'_> {
         self.define(&item.name, Entity::Signal(idx));
     }
 
-    fn state(&mut self, item: &ast::State) {
+    pub(super) fn state(&mut self, item: &ast::State) {
         let Some((ty, scale)) = self.ty(&item.ty) else {
             self.poison_name(&item.name);
             return;
@@ -276,7 +183,13 @@ impl Checker<'_> {
         };
         let idx = self.program.states.len() as u16;
         self.program.states.push(StateVar {
-            name: item.name.text.clone(),
+            name: match self.frame.function {
+                None => item.name.text.clone(),
+                // One per copy of the body.
+                Some(function) => {
+                    format!("{}.{}#{idx}", self.library.functions[function].tree.name.text, item.name.text)
+                }
+            },
             ty: graph_ty(&ty),
             init: init.unwrap_or(Init::Absent),
             persist: item.persist,

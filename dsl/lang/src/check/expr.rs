@@ -11,7 +11,19 @@ use tercel_types::DurationNs;
 const MAX_POWER: i64 = 16;
 
 impl Checker<'_> {
+    /// One value.
     pub fn expr(&mut self, expr: &Expr) -> Value {
+        let value = self.whole(expr);
+        let Ty::Record(record) = &value.ty else { return value };
+        let names: Vec<String> = record.fields.iter().map(|(name, _)| format!("`.{name}`")).collect();
+        let message = format!("expected one value, found {} of `{}`", self.show(&value.ty), record.of);
+        let help = format!("choose one of them: {}", names.join(", "));
+        self.report(Diagnostic::new("E0220", expr.span, message).label("several results").help(help));
+        self.poison()
+    }
+
+    /// One value, or the results of an indicator.
+    pub fn whole(&mut self, expr: &Expr) -> Value {
         let span = expr.span;
         match &expr.kind {
             ExprKind::Error => self.poison(),
@@ -47,6 +59,9 @@ impl Checker<'_> {
             return self.not_a_number(&value, arg.span);
         }
         match value.constant {
+            Some(constant) if self.generic => {
+                Value { node: self.push(Op::Neg, &[value.node], span), constant: Some(-constant), ..value }
+            }
             Some(constant) => {
                 let mut negated = self.constant(-constant, value.ty.clone(), span);
                 negated.bare = value.bare;
@@ -172,7 +187,7 @@ impl Checker<'_> {
     }
 
     /// Keeps whole-number arithmetic exact: past 2^53 it is absent.
-    fn result(&mut self, node: tercel_graph::NodeId, ty: Ty, traits: Traits, span: Span) -> Value {
+    pub fn result(&mut self, node: tercel_graph::NodeId, ty: Ty, traits: Traits, span: Span) -> Value {
         let node = if ty == Ty::Int { self.push(Op::CheckInt, &[node], span) } else { node };
         Value { node, ty, traits: Traits { escapes: false, ..traits }, constant: None, bare: false }
     }
@@ -224,6 +239,12 @@ impl Checker<'_> {
                 BinaryOp::Mul => x * y,
                 _ => x / y,
             };
+            if self.generic {
+                // Both the number and its clock may matter.
+                let node = self.push(arithmetic_op(op), &[a.node, b.node], span);
+                let value = self.result(node, ty, a.traits.join(b.traits), span);
+                return Value { constant: Some(if folded.is_finite() { folded } else { 1.0 }), ..value };
+            }
             if folded.is_finite() && (ty != Ty::Int || folded.abs() <= 9_007_199_254_740_992.0) {
                 return self.constant(folded, ty, span);
             }
@@ -233,13 +254,7 @@ impl Checker<'_> {
             );
             return self.poison();
         }
-        let graph_op = match op {
-            BinaryOp::Add => Op::Add,
-            BinaryOp::Sub => Op::Sub,
-            BinaryOp::Mul => Op::Mul,
-            _ => Op::Div,
-        };
-        let node = self.push(graph_op, &[a.node, b.node], span);
+        let node = self.push(arithmetic_op(op), &[a.node, b.node], span);
         self.result(node, ty, a.traits.join(b.traits), span)
     }
 
@@ -435,10 +450,10 @@ impl Checker<'_> {
             self.unsupported("`@` with a clock other than `every`", span);
             return self.poison();
         };
-        let before = std::mem::replace(&mut self.place, Place::Timed);
+        let before = std::mem::replace(&mut self.frame.place, Place::Timed);
         let value_span = value.span;
         let value = self.expr(value);
-        self.place = before;
+        self.frame.place = before;
         let Some(period) = self.constant_span(period, "the period") else { return self.poison() };
         if value.is_poison() {
             return value;
@@ -479,14 +494,18 @@ impl Checker<'_> {
         let Some(k) = self.constant_count(index, 4_096, "the number of ticks back") else { return self.poison() };
         let Some(clocks) = self.one_clock(&value, base.span, "`[k]` counts ticks") else { return self.poison() };
         let node = self.push_on(Op::History { k }, &[value.node], clocks, span);
-        self.stateful.push((node, span));
+        self.remember(node, span);
         Value { node, constant: None, bare: false, ..value }
     }
 
     /// `x.bid[2].px`.
     fn level_field(&mut self, base: &Expr, field: &str, field_span: Span, span: Span) -> Value {
         let Some((instrument, is_bid, index)) = self.levels_of(base) else {
-            let value = self.expr(base);
+            let value = self.whole(base);
+            if let Ty::Record(record) = &value.ty {
+                let name = crate::ast::Name { text: field.to_string(), span: field_span };
+                return self.result_named(&record.clone(), &name);
+            }
             if !value.is_poison() {
                 let message = format!("{} has no field `{field}`", self.show(&value.ty));
                 self.report(Diagnostic::new("E0203", field_span, message).help(format!("delete `.{field}`")));
@@ -538,6 +557,10 @@ impl Checker<'_> {
     /// The one clock on which a counting operator advances (decision 8): multiples of one period count as the shortest.
     pub fn one_clock(&mut self, value: &Value, span: Span, what: &str) -> Option<ClockSet> {
         let clocks = self.program.node(value.node).clocks;
+        if self.generic && !clocks.is_empty() && !value.traits.panes {
+            // Which clocks they are is known where the function is called.
+            return Some(ClockSet(1 << clocks.0.trailing_zeros()));
+        }
         let periods: Vec<(usize, i64)> = self.program.timers.iter().enumerate().map(|(i, p)| (i, p.0)).collect();
         let timers: Vec<(usize, i64)> =
             periods.into_iter().filter(|(i, _)| clocks.intersects(ClockSet::timer(*i))).collect();
@@ -568,5 +591,14 @@ impl Checker<'_> {
                 .help(format!("sample it: `{text} @ every 1s`")),
         );
         None
+    }
+}
+
+fn arithmetic_op(op: BinaryOp) -> Op {
+    match op {
+        BinaryOp::Add => Op::Add,
+        BinaryOp::Sub => Op::Sub,
+        BinaryOp::Mul => Op::Mul,
+        _ => Op::Div,
     }
 }

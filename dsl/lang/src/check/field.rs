@@ -80,6 +80,10 @@ impl Checker<'_> {
     }
 
     fn no_fields(&mut self, head: &Name, fields: &[Name], value: Value) -> Value {
+        if let (Ty::Record(record), [field, rest @ ..]) = (&value.ty, fields) {
+            let value = self.result_named(&record.clone(), field);
+            return self.no_fields(field, rest, value);
+        }
         match fields.first() {
             Some(field) if !value.is_poison() => {
                 let message = format!("`{}` is {}, it has no field `{}`", head.text, self.show(&value.ty), field.text);
@@ -92,7 +96,7 @@ impl Checker<'_> {
 
     /// `now`, `elapsed` and ages as values: only where something else says when they tick.
     fn time_value(&mut self, op: Op, ty: Ty, span: Span) -> Value {
-        if self.place == Place::Plain {
+        if self.frame.place == Place::Plain {
             let text = self.text(span);
             self.report(
                 Diagnostic::new("E0212", span, format!("`{text}` alone would change at every instant"))

@@ -34,8 +34,8 @@ impl Checker<'_> {
         }
         let Some(trigger) = trigger else { return };
         let name = self.text(rule.span);
-        self.program.rules.push(Rule { name, mode: self.mode, trigger, actions });
-        self.rules.push(RuleFact { mode: self.mode, goes_to, traits, span: rule.span });
+        self.program.rules.push(Rule { name, mode: self.frame.mode, trigger, actions });
+        self.rules.push(RuleFact { mode: self.frame.mode, goes_to, traits, span: rule.span });
     }
 
     /// `every 1s`, `book(x)`, `signal(alpha)`.
@@ -136,7 +136,7 @@ impl Checker<'_> {
                     .help("delete the name and the colon"),
             );
         }
-        let before = std::mem::replace(&mut self.place, Place::Timed);
+        let before = std::mem::replace(&mut self.frame.place, Place::Timed);
         let mut nodes: Vec<NodeId> = Vec::new();
         for (arg, (value_name, ty)) in args.iter().zip(&values) {
             let value = self.expr(&arg.value);
@@ -148,11 +148,11 @@ impl Checker<'_> {
             self.expect_ty(&value, ty, arg.value.span, &format!("`{value_name}` of mode `{}` is", name.text));
             nodes.push(value.node);
         }
-        self.place = before;
+        self.frame.place = before;
         Some(Action::Go { mode: idx as u16, args: nodes })
     }
 
-    fn next(&mut self, name: &Name, value: &ast::Expr, span: Span) -> Option<Action> {
+    pub(super) fn next(&mut self, name: &Name, value: &ast::Expr, span: Span) -> Option<Action> {
         let state = match self.lookup(&name.text) {
             Some(Entity::State(state)) => state,
             Some(_) => {
@@ -172,9 +172,9 @@ impl Checker<'_> {
         {
             return Some(Action::Clear { state });
         }
-        let before = std::mem::replace(&mut self.place, Place::Timed);
+        let before = std::mem::replace(&mut self.frame.place, Place::Timed);
         let result = self.expr(value);
-        self.place = before;
+        self.frame.place = before;
         let ty = self.state_tys[state as usize].0.clone();
         self.expect_ty(&result, &ty, value.span, &format!("`{}` is", name.text));
         if result.traits.pulse {

@@ -52,9 +52,9 @@ impl Checker<'_> {
 
     /// An expression of a sink in the unit that its slot needs.
     fn sink_value(&mut self, expr: &ast::Expr, wanted: &Ty, lead: &str) -> Value {
-        let before = std::mem::replace(&mut self.place, Place::Plain);
+        let before = std::mem::replace(&mut self.frame.place, Place::Plain);
         let value = self.expr(expr);
-        self.place = before;
+        self.frame.place = before;
         self.expect_ty(&value, wanted, expr.span, lead);
         self.no_plain_state(&value, expr.span);
         value
@@ -244,8 +244,8 @@ impl Checker<'_> {
     ) {
         let instrument = spec.instrument();
         self.manifest.sinks.push(spec);
-        self.program.sinks.push(Sink { mode: self.mode, guard, outputs });
-        self.sinks.push(SinkFact { mode: self.mode, instrument, guarded, span });
+        self.program.sinks.push(Sink { mode: self.frame.mode, guard, outputs });
+        self.sinks.push(SinkFact { mode: self.frame.mode, instrument, guarded, span });
     }
 }
 

@@ -13,15 +13,17 @@ pub(super) fn starters_help() -> String {
 pub(super) fn use_decl(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Use> {
     let pair = inner(pair, Rule::use_decl)?;
     let span = b.span(&pair);
-    let (mut path, mut names) = (Vec::new(), Vec::new());
+    let (mut path, mut names, mut alias, mut renames) = (Vec::new(), Vec::new(), None, false);
     for part in pair.into_inner() {
         match part.as_rule() {
             Rule::path => path = b.path(part),
+            Rule::k_as => renames = true,
+            Rule::ident if renames => alias = Some(b.name(&part)),
             Rule::ident => names.push(b.name(&part)),
             _ => {}
         }
     }
-    Some(Use { path, names: (!names.is_empty()).then_some(names), span })
+    Some(Use { path, names: (!names.is_empty()).then_some(names), alias, span })
 }
 
 pub(super) fn strategy_head(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<(Name, u64, Span)> {
@@ -105,13 +107,6 @@ pub(super) fn member(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Member
     }
 }
 
-/// The name that a refused item (`indicator`, `fn`) would have defined.
-pub(super) fn item_name(b: &Builder<'_>, pair: Pair<'_, Rule>) -> Option<Name> {
-    let item = inner(pair, Rule::item)?;
-    let part = item.into_inner().find(|p| matches!(p.as_rule(), Rule::indicator | Rule::func))?;
-    declared_name(b, &part)
-}
-
 /// The first name inside a declaration.
 fn declared_name(b: &Builder<'_>, pair: &Pair<'_, Rule>) -> Option<Name> {
     let part = pair.clone().into_inner().find(|p| matches!(p.as_rule(), Rule::ident | Rule::name))?;
@@ -186,7 +181,7 @@ fn signal(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Result<Option<Signal>, U
     Ok(parts.map(|(((name, ty), model), max_age)| Signal { name, ty, model, max_age, schema, span }))
 }
 
-fn let_(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Result<Let, Unsupported> {
+pub(super) fn let_(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Result<Let, Unsupported> {
     let span = b.span(&pair);
     let (mut name, mut ty_, mut value) = (Name { text: String::new(), span }, None, error(span));
     for part in pair.into_inner() {
@@ -200,7 +195,7 @@ fn let_(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Result<Let, Unsupported> {
     Ok(Let { name, ty: ty_, value, span })
 }
 
-fn state(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Result<Option<State>, Unsupported> {
+pub(super) fn state(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Result<Option<State>, Unsupported> {
     let span = b.span(&pair);
     let (mut name, mut ty_, mut value, mut persist) = (None, None, None, false);
     for part in pair.into_inner() {
@@ -238,7 +233,7 @@ fn sink(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Sink> {
     }
 }
 
-fn rule(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Rule_> {
+pub(super) fn rule(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Rule_> {
     let span = b.span(&pair);
     let (mut trigger_event, mut guard, mut actions, mut is_on) = (None, None, Vec::new(), false);
     for part in pair.into_inner() {
@@ -412,7 +407,7 @@ fn text(pair: Option<Pair<'_, Rule>>) -> String {
     pair.map_or_else(String::new, |p| p.as_str().trim_matches('"').to_string())
 }
 
-fn formal(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Formal> {
+pub(super) fn formal(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Formal> {
     let (mut name, mut ty_, mut default) = (None, None, None);
     for part in pair.into_inner() {
         match part.as_rule() {
@@ -425,7 +420,7 @@ fn formal(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Formal> {
 }
 
 /// `1/price[x]`, `qty[b]/qty[a]`: the signs between factors are read from the text, since the grammar keeps them silent.
-fn ty(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Ty> {
+pub(super) fn ty(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Ty> {
     let span = b.span(&pair);
     let (text, from) = (pair.as_str(), pair.as_span().start());
     let optional = text.trim_end().ends_with('?');

@@ -69,7 +69,7 @@ impl RunConfig {
             Ok(text) => {
                 let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
                 Self::parse(&shown, &text, &|file| {
-                    std::fs::read_to_string(base.join(file)).map_err(|error| error.to_string())
+                    crate::strategies::read(&base.join(file)).map_err(|error| error.to_string())
                 })
             }
             Err(error) => Err(vec![Located {
