@@ -1,5 +1,6 @@
 /// A fixed-capacity map from non-zero 64-bit ids to slots. Deterministic (no random seed), never allocates after `new`.
-/// Open addressing with linear probing and backward-shift deletion, at most half full; made for ids that mostly count up.
+/// Open addressing at most half full; made for ids that mostly count up. The cells of a run stand in the order of their homes
+/// (Robin Hood: Celis, Larson, Munro 1985), so a removal closes its hole without looking past the next id that is at home.
 #[derive(Clone, Debug)]
 pub struct IdMap {
     /// `(id, slot)`; id 0 marks a free cell.
@@ -47,21 +48,46 @@ impl IdMap {
         }
     }
 
+    /// How far the id of a used cell lies from its home.
+    #[inline]
+    fn away(&self, at: usize, id: u64) -> usize {
+        at.wrapping_sub(self.home(id)) & self.mask
+    }
+
     /// Maps `id` to `slot`; `false` when the map is full, `id` is 0, or `id` is there already (its slot stays).
     #[inline]
     pub fn insert(&mut self, id: u64, slot: u32) -> bool {
         if id == 0 || self.len == self.capacity {
             return false;
         }
-        let mut at = self.home(id);
+        let at = self.home(id);
+        if self.cells[at].0 == 0 {
+            self.cells[at] = (id, slot);
+        } else if !self.insert_in_run(at, id, slot) {
+            return false;
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Into a run that covers the home of `id`: before the first id that is nearer to its own home, which moves on.
+    fn insert_in_run(&mut self, home: usize, id: u64, slot: u32) -> bool {
+        let (mut at, mut away) = (home, 0);
         while self.cells[at].0 != 0 {
-            if self.cells[at].0 == id {
+            let found = self.cells[at].0;
+            if found == id {
                 return false;
             }
+            if self.away(at, found) < away {
+                break;
+            }
+            (at, away) = ((at + 1) & self.mask, away + 1);
+        }
+        let mut carried = (id, slot);
+        while carried.0 != 0 {
+            core::mem::swap(&mut self.cells[at], &mut carried);
             at = (at + 1) & self.mask;
         }
-        self.cells[at] = (id, slot);
-        self.len += 1;
         true
     }
 
@@ -70,28 +96,23 @@ impl IdMap {
         if id == 0 {
             return None;
         }
-        let mut at = self.home(id);
+        let mut hole = self.home(id);
         let slot = loop {
-            match self.cells[at] {
+            match self.cells[hole] {
                 (0, _) => return None,
                 (found, slot) if found == id => break slot,
-                _ => at = (at + 1) & self.mask,
+                _ => hole = (hole + 1) & self.mask,
             }
         };
-        // Every later cell of the run that may legally move into the hole does.
-        let mut hole = at;
+        // Every later cell of the run moves one back, up to the first that is at home.
         loop {
-            at = (at + 1) & self.mask;
-            let (id, _) = self.cells[at];
-            if id == 0 {
+            let at = (hole + 1) & self.mask;
+            let cell = self.cells[at];
+            if cell.0 == 0 || self.away(at, cell.0) == 0 {
                 break;
             }
-            let distance_home = at.wrapping_sub(self.home(id)) & self.mask;
-            let distance_hole = at.wrapping_sub(hole) & self.mask;
-            if distance_home >= distance_hole {
-                self.cells[hole] = self.cells[at];
-                hole = at;
-            }
+            self.cells[hole] = cell;
+            hole = at;
         }
         self.cells[hole] = (0, 0);
         self.len -= 1;
@@ -123,5 +144,23 @@ mod tests {
             assert_eq!(map.get(id), model.get(&id).copied());
             assert_eq!(map.len(), model.len());
         }
+    }
+
+    /// Ids that count up through a table which is as full as it may be: the shape of orders and their requests.
+    #[test]
+    fn finds_the_newest_of_a_long_count_and_none_of_the_removed() {
+        let mut map = IdMap::new(1_000);
+        let base = 1u64 << 44;
+        for at in 0..100_000u64 {
+            if at >= 1_000 {
+                let oldest = base + at - 1_000;
+                assert_eq!(map.remove(oldest), Some((at - 1_000) as u32));
+                assert_eq!(map.get(oldest), None);
+            }
+            assert!(map.insert(base + at, at as u32));
+            let some = base + at - at.min(999) / (1 + at % 7);
+            assert_eq!(map.get(some), Some((some - base) as u32), "at {at}");
+        }
+        assert!(!map.insert(base, 0), "full");
     }
 }
