@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod due;
 mod exec_ids;
 mod list;
 mod order;

@@ -51,6 +51,15 @@ impl Questions {
     }
 }
 
+/// What one order adds to the open totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// `reserved_qty`.
+    pub(crate) qty: Qty,
+    pub(crate) open: bool,
+    pub(crate) unknown: bool,
+}
+
 /// Ids kept per order beside the root: requests in flight and the newest answered ones.
 pub(crate) const IDS_COUNT: usize = 6;
 
@@ -94,12 +103,21 @@ pub struct Order {
     pub ts_changed: TimeNs,
     /// When missing an answer makes it `Unknown`; `MAX` when nothing is awaited.
     pub(crate) deadline: TimeNs,
-    /// The due time that the table's `next_due` knows of.
+    /// The due time that the table's heap knows of.
     pub(crate) due: TimeNs,
     /// When it may be asked about again; `MIN` at once.
     pub(crate) status_from: TimeNs,
     pub(crate) questions: Questions,
-    /// Ring of the ids other than the root that lead here.
+    /// What the open totals hold of it.
+    pub(crate) counted: Share,
+    /// What the table's digest holds of it.
+    pub(crate) digested: u64,
+    /// Its slot waits to be hashed.
+    pub(crate) is_unhashed: bool,
+    /// Where its strategy's and its account's totals stand.
+    pub(crate) cell: u32,
+    pub(crate) account_cell: u32,
+    /// The ids other than the root that lead here, in ascending order.
     pub(crate) ids: [ClOrdId; IDS_COUNT],
     pub(crate) prev: u32,
     pub(crate) next: u32,
@@ -165,6 +183,20 @@ impl Order {
             (false, false) if self.acked => OrderState::New,
             (false, false) => OrderState::PendingNew,
         }
+    }
+
+    /// Something still awaits the id: it is the current one, or that of a request in flight.
+    #[inline]
+    pub(crate) fn needs_id(&self, id: ClOrdId) -> bool {
+        id == self.cl_ord_id
+            || self.cancel.is_some_and(|request| request.cl_ord_id == id)
+            || self.replace.is_some_and(|request| request.cl_ord_id == id)
+    }
+
+    /// What the open totals must hold of it as it stands.
+    #[inline]
+    pub(crate) fn share(&self) -> Share {
+        Share { qty: self.reserved_qty(), open: self.state.is_open(), unknown: self.state == OrderState::Unknown }
     }
 
     /// This order's addend of `StateDigest::orders`.

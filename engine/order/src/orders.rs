@@ -1,6 +1,7 @@
+use crate::due::DueHeap;
 use crate::exec_ids::ExecIds;
 use crate::list::{List, NONE};
-use crate::order::{IDS_COUNT, Questions};
+use crate::order::{IDS_COUNT, Questions, Share};
 use crate::{Breach, Order, OrderConfig, OrderState, OrderUpdate, Position};
 use tercel_types::{
     AccountId, ClOrdId, IdMap, InstrumentId, Instruments, OrderId, Price, Qty, Side, SourceId, StrategyId, TimeNs,
@@ -38,6 +39,9 @@ pub struct Counters {
     pub breaches: [u64; Breach::COUNT],
 }
 
+/// Orders that a reader of the digest may have to hash: 16 of them cost it less than half a microsecond.
+const UNHASHED_LEN: usize = 16;
+
 /// Every order, every position. See the crate's page for what holds.
 #[derive(Clone, Debug)]
 pub struct Orders {
@@ -59,8 +63,15 @@ pub struct Orders {
     pub(crate) account_positions: Box<[Position]>,
     /// The highest ClOrdID used.
     pub(crate) newest_id: ClOrdId,
-    pub(crate) next_due: TimeNs,
+    /// The highest ClOrdID that has ever led to an order, those that reports brought in from elsewhere included.
+    highest_id: ClOrdId,
+    pub(crate) due: DueHeap,
+    /// Of every order that `unhashed` does not hold; of those, of what they were when they came in.
     orders_digest: u64,
+    /// Ring of the slots that changed last. An order is hashed when it leaves the ring, or for a reader: a few orders that
+    /// change again and again, as those of a quote do, are not hashed at every step.
+    unhashed: [u32; UNHASHED_LEN],
+    unhashed_count: usize,
     pub(crate) positions_digest: u64,
     pub(crate) counters: Counters,
     #[cfg(test)]
@@ -102,8 +113,11 @@ impl Orders {
             positions: vec![Position::default(); rows * columns].into_boxed_slice(),
             account_positions: vec![Position::default(); config.accounts * columns].into_boxed_slice(),
             newest_id: ClOrdId::NONE,
-            next_due: TimeNs::MAX,
+            highest_id: ClOrdId::NONE,
+            due: DueHeap::new(config.capacity),
             orders_digest: 0,
+            unhashed: [0; UNHASHED_LEN],
+            unhashed_count: 0,
             positions_digest: 0,
             counters: Counters::default(),
             #[cfg(test)]
@@ -238,17 +252,19 @@ impl Orders {
     /// When `on_time` has something to do; `None` while nothing is awaited.
     #[inline]
     pub fn next_deadline(&self) -> Option<TimeNs> {
-        (self.next_due != TimeNs::MAX).then_some(self.next_due)
+        let soonest = self.due.soonest();
+        (soonest != TimeNs::MAX).then_some(soonest)
     }
 
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Addend of `StateDigest::orders`, kept per change.
-    #[inline]
+    /// Addend of `StateDigest::orders`. O(1): at most the newest few orders are hashed for it.
     pub fn orders_digest(&self) -> u64 {
-        self.orders_digest
+        let newest = &self.unhashed[..self.unhashed_count.min(UNHASHED_LEN)];
+        let orders = newest.iter().map(|&slot| &self.slots[slot as usize]);
+        orders.fold(self.orders_digest, |sum, order| sum.wrapping_sub(order.digested).wrapping_add(order.digest()))
     }
 
     /// Addend of `StateDigest::positions`, kept per change.
@@ -302,8 +318,13 @@ impl Orders {
             Some(slot) => slot,
             None => self.recycle()?,
         };
-        self.slots[slot as usize] = order;
+        let at = |cell: Option<usize>| cell.map_or(u32::MAX, |at| at as u32);
+        let cell = at(self.cell(order.strategy, order.instrument));
+        let account_cell = at(self.account_cell(order.account, order.instrument));
+        let is_unhashed = self.slots[slot as usize].is_unhashed; // the ring holds slots, whoever lives there
+        self.slots[slot as usize] = Order { cell, account_cell, is_unhashed, ..order };
         self.ids.insert(order.root.0, slot);
+        self.highest_id = self.highest_id.max(order.root);
         Some(slot)
     }
 
@@ -312,7 +333,7 @@ impl Orders {
         let slot = self.dead.first;
         let order = *self.slots.get(slot as usize)?;
         self.dead.remove(&mut self.slots, slot);
-        self.orders_digest = self.orders_digest.wrapping_sub(order.digest());
+        self.orders_digest = self.orders_digest.wrapping_sub(order.digested);
         self.ids.remove(order.root.0);
         for id in order.ids {
             self.ids.remove(id.0);
@@ -321,19 +342,42 @@ impl Orders {
         Some(slot)
     }
 
+    /// `id` leads to no order and has led to none that this table still knows.
+    #[inline]
+    pub(crate) fn is_unused(&self, id: ClOrdId) -> bool {
+        // An id that a report has brought in from elsewhere is used too, however high it is.
+        id > self.newest_id && (id > self.highest_id || self.find(id).is_none())
+    }
+
     /// Lets `id` lead to the order. The oldest id that nothing awaits is forgotten for it.
+    #[inline]
     pub(crate) fn add_id(&mut self, slot: u32, id: ClOrdId) {
-        let order = &self.slots[slot as usize];
-        let needed = |known: ClOrdId| {
-            known == order.cl_ord_id
-                || order.cancel.is_some_and(|request| request.cl_ord_id == known)
-                || order.replace.is_some_and(|request| request.cl_ord_id == known)
-        };
+        let order = &mut self.slots[slot as usize];
         // Ids grow with time, and `NONE` is the least of all: the least one that is not needed is the oldest, or a free place.
-        let place = (0..IDS_COUNT).filter(|&at| !needed(order.ids[at])).min_by_key(|&at| order.ids[at]).unwrap_or(0);
-        let old = core::mem::replace(&mut self.slots[slot as usize].ids[place], id);
+        // It is the first of the ring, unless the first is still awaited or reports have mixed the order of the ids.
+        let oldest = order.ids[0];
+        if order.needs_id(oldest) || id < order.ids[IDS_COUNT - 1] {
+            return self.add_id_out_of_order(slot, id);
+        }
+        order.ids.copy_within(1.., 0);
+        order.ids[IDS_COUNT - 1] = id;
+        self.index_id(slot, oldest, id);
+    }
+
+    #[cold]
+    fn add_id_out_of_order(&mut self, slot: u32, id: ClOrdId) {
+        let order = &mut self.slots[slot as usize];
+        let place = (0..IDS_COUNT).find(|&at| !order.needs_id(order.ids[at])).unwrap_or(0);
+        let old = core::mem::replace(&mut order.ids[place], id);
+        order.ids.sort_unstable();
+        self.index_id(slot, old, id);
+    }
+
+    #[inline]
+    fn index_id(&mut self, slot: u32, old: ClOrdId, id: ClOrdId) {
         self.ids.remove(old.0);
         self.ids.insert(id.0, slot);
+        self.highest_id = self.highest_id.max(id);
     }
 
     /// Puts a fresh order into the lists and totals.
@@ -344,41 +388,59 @@ impl Orders {
             list.push_back(&mut self.slots, slot);
             self.open[at] = list;
         }
-        self.attach(slot, now);
+        self.recount(slot, now);
     }
 
-    /// Takes the order's share out of every sum, so that it may be changed.
+    /// After a change of an order: counts its share anew in every sum, by the difference to what was counted, and keeps the
+    /// timers right.
     #[inline]
-    pub(crate) fn detach(&mut self, slot: u32) {
-        self.orders_digest = self.orders_digest.wrapping_sub(self.slots[slot as usize].digest());
-        self.totals(slot, -1);
-    }
-
-    /// Puts the order's share back after a change, and keeps the timers right.
-    #[inline]
-    pub(crate) fn attach(&mut self, slot: u32, now: TimeNs) {
+    pub(crate) fn recount(&mut self, slot: u32, now: TimeNs) {
         let order = &mut self.slots[slot as usize];
         order.ts_changed = now;
-        if !order.in_flight() || order.state.is_dead() || order.state == OrderState::Unknown {
+        let share = order.share();
+        if share.unknown || !share.open || !order.in_flight() {
             order.deadline = TimeNs::MAX;
         } else if order.deadline == TimeNs::MAX {
             order.deadline = now.saturating_add(self.config.outcome_after);
         }
-        self.orders_digest = self.orders_digest.wrapping_add(order.digest());
-        self.totals(slot, 1);
+        if (share.open || order.counted.open)
+            && let Some(changes) = self.changes.get_mut(order.cell as usize)
+        {
+            *changes += 1;
+        }
+        let (moved, is_unhashed) = (share != order.counted, order.is_unhashed);
+        if moved {
+            self.move_totals(slot, share);
+        }
+        if !is_unhashed {
+            self.hash_later(slot);
+        }
         self.schedule(slot);
     }
 
-    /// Keeps `next_due` the least due time of all open orders; a scan only when the least one has moved away.
+    /// Puts an order into the ring of those to be hashed; the one that has been there longest is hashed for it.
+    #[inline(never)]
+    fn hash_later(&mut self, slot: u32) {
+        let at = self.unhashed_count % UNHASHED_LEN;
+        let oldest = core::mem::replace(&mut self.unhashed[at], slot);
+        if self.unhashed_count >= UNHASHED_LEN {
+            let order = &mut self.slots[oldest as usize];
+            let digest = order.digest();
+            self.orders_digest = self.orders_digest.wrapping_sub(order.digested).wrapping_add(digest);
+            (order.digested, order.is_unhashed) = (digest, false);
+        }
+        self.unhashed_count += 1;
+        self.slots[slot as usize].is_unhashed = true;
+    }
+
+    /// Tells the heap when the order is due.
     #[inline]
     pub(crate) fn schedule(&mut self, slot: u32) {
         let order = &mut self.slots[slot as usize];
-        let new_due = due(order);
-        let old_due = core::mem::replace(&mut order.due, new_due);
-        if new_due < self.next_due {
-            self.next_due = new_due;
-        } else if old_due == self.next_due && new_due != old_due {
-            self.next_due = self.open_all().map(|order| order.due).min().unwrap_or(TimeNs::MAX);
+        let due = due(order);
+        if due != order.due {
+            order.due = due;
+            self.due.set(slot, due);
         }
     }
 
@@ -421,33 +483,24 @@ impl Orders {
         }
     }
 
-    fn totals(&mut self, slot: u32, sign: i64) {
-        let order = &self.slots[slot as usize];
-        if order.state.is_dead() {
-            return;
-        }
-        let (qty, side) = (order.reserved_qty().0 * sign, order.side);
-        let unknown = order.state == OrderState::Unknown;
-        let (account, cells) = (
-            order.account,
-            (self.cell(order.strategy, order.instrument), self.account_cell(order.account, order.instrument)),
-        );
-        let add = |totals: &mut OpenTotals| {
-            totals.orders_count = totals.orders_count.wrapping_add_signed(sign as i32);
-            match side {
+    /// Brings the open totals from what was counted of an order to its share as it is.
+    #[inline(never)]
+    fn move_totals(&mut self, slot: u32, share: Share) {
+        let order = &mut self.slots[slot as usize];
+        let before = core::mem::replace(&mut order.counted, share);
+        let orders = i32::from(share.open) - i32::from(before.open);
+        let qty = share.qty.0 - before.qty.0;
+        let totals =
+            [self.by_strategy.get_mut(order.cell as usize), self.by_account.get_mut(order.account_cell as usize)];
+        for totals in totals.into_iter().flatten() {
+            totals.orders_count = totals.orders_count.wrapping_add_signed(orders);
+            match order.side {
                 Side::Buy => totals.buy_qty.0 += qty,
                 Side::Sell => totals.sell_qty.0 += qty,
             }
-        };
-        if let Some(at) = cells.0 {
-            add(&mut self.by_strategy[at]);
-            self.changes[at] += 1;
         }
-        if let Some(at) = cells.1 {
-            add(&mut self.by_account[at]);
-        }
-        if unknown && let Some(count) = self.unknown_by_account.get_mut(account.idx()) {
-            *count = count.wrapping_add_signed(sign as i32);
+        if let Some(count) = self.unknown_by_account.get_mut(order.account.idx()) {
+            *count = count.wrapping_add_signed(i32::from(share.unknown) - i32::from(before.unknown));
         }
     }
 
@@ -507,6 +560,11 @@ const EMPTY: Order = Order {
     due: TimeNs::MAX,
     status_from: TimeNs::MIN,
     questions: Questions::NONE,
+    counted: Share { qty: Qty::ZERO, open: false, unknown: false },
+    digested: 0,
+    is_unhashed: false,
+    cell: u32::MAX,
+    account_cell: u32::MAX,
     ids: [ClOrdId::NONE; IDS_COUNT],
     prev: NONE,
     next: NONE,

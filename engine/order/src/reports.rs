@@ -63,7 +63,6 @@ impl Orders {
             }
             return update;
         }
-        self.detach(slot);
         let revived = order_lives(&self.slots[slot as usize], report);
         if revived {
             self.revive(slot, report, &mut update);
@@ -127,7 +126,6 @@ impl Orders {
         };
         let gone = reject.reason == CXL_UNKNOWN_ORDER || is_terminal(reject.ord_status);
         describe(&mut update, &self.slots[slot as usize]);
-        self.detach(slot);
         let about = self.about(slot, reject.cl_ord_id);
         self.request_refused(slot, about, gone, &mut update);
         self.settle(slot, now, &mut update);
@@ -142,7 +140,6 @@ impl Orders {
         }
         let Some(slot) = self.find(not_sent.cl_ord_id) else { return update };
         describe(&mut update, &self.slots[slot as usize]);
-        self.detach(slot);
         let gone = not_sent.why == NotSentWhy::UnknownOrder as u8;
         match self.about(slot, not_sent.cl_ord_id) {
             About::New if self.slots[slot as usize].acked => self.breach(&mut update, Breach::State),
@@ -161,7 +158,6 @@ impl Orders {
             return update; // a refused status question proves nothing
         }
         describe(&mut update, &self.slots[slot as usize]);
-        self.detach(slot);
         match self.about(slot, reject.cl_ord_id) {
             About::New if self.slots[slot as usize].acked => self.breach(&mut update, Breach::MessageRefused),
             About::New => self.finish(slot, OrderState::Rejected, &mut update),
@@ -478,7 +474,7 @@ impl Orders {
     fn settle(&mut self, slot: u32, now: TimeNs, update: &mut OrderUpdate) {
         let after = self.slots[slot as usize].state;
         update.after = Some(after);
-        self.attach(slot, now);
+        self.recount(slot, now);
         if update.before.is_some_and(OrderState::is_open) && after.is_dead() {
             update.released = true;
             self.bury(slot);

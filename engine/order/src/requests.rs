@@ -30,8 +30,7 @@ impl Orders {
         if !known {
             return Err(OrderError::Malformed);
         }
-        // An id that a report has brought in from elsewhere is used too, however high it is.
-        if command.cl_ord_id <= self.newest_id || self.find(command.cl_ord_id).is_some() {
+        if !self.is_unused(command.cl_ord_id) {
             return Err(OrderError::ReusedId);
         }
         let order = Order {
@@ -57,8 +56,7 @@ impl Orders {
 
     fn on_request(&mut self, command: &Command) -> Result<(), OrderError> {
         let slot = self.open_slot(command.root_cl_ord_id)?;
-        // An id that a report has brought in from elsewhere is used too, however high it is.
-        if command.cl_ord_id <= self.newest_id || self.find(command.cl_ord_id).is_some() {
+        if !self.is_unused(command.cl_ord_id) {
             return Err(OrderError::ReusedId);
         }
         let is_cancel = command.kind == CommandKind::Cancel as u8;
@@ -79,7 +77,6 @@ impl Orders {
             sent: false,
         };
         self.newest_id = command.cl_ord_id;
-        self.detach(slot);
         let order = &mut self.slots[slot as usize];
         *(if is_cancel { &mut order.cancel } else { &mut order.replace }) = Some(request);
         #[cfg(test)]
@@ -88,7 +85,7 @@ impl Orders {
         }
         order.state = state;
         self.add_id(slot, command.cl_ord_id);
-        self.attach(slot, command.ts);
+        self.recount(slot, command.ts);
         Ok(())
     }
 
@@ -173,7 +170,7 @@ impl Orders {
 
     /// Outcome timers (control C24) and repeated status questions. Returns how many orders became `Unknown`.
     pub fn on_time(&mut self, now: TimeNs) -> usize {
-        if self.next_due > now {
+        if self.due.soonest() > now {
             return 0;
         }
         let lost = self.lose(now, |order| order.deadline <= now);
@@ -195,7 +192,6 @@ impl Orders {
                 return;
             }
             if let Next::To(state) = next(order.state, Event::Lost) {
-                orders.detach(slot);
                 orders.slots[slot as usize].state = state;
                 orders.slots[slot as usize].status_from = TimeNs::MIN;
                 #[cfg(test)]
@@ -203,7 +199,7 @@ impl Orders {
                     orders.slots[slot as usize].state = OrderState::Canceled;
                     orders.bury(slot);
                 }
-                orders.attach(slot, now);
+                orders.recount(slot, now);
                 lost += 1;
             }
         });
