@@ -1,5 +1,5 @@
 //! What the core tells the ledger: prices, fills and the ends of reservations, all by value.
-use crate::ledger::{Reserved, Risk};
+use crate::ledger::{Cell, Change, InstrumentState, Owner, Reserved, Risk};
 use tercel_event::Command;
 use tercel_types::{AccountId, ClOrdId, InstrumentId, Money, Price, Qty, Side, StrategyId, TimeNs};
 
@@ -26,17 +26,25 @@ impl Risk {
         self.turn_day(now);
         let column = instrument.idx();
         let Some(state) = self.instruments.get_mut(column) else { return };
-        state.ts = now;
+        (state.ts, state.fresh_until) = (now, now.saturating_add(state.max_age));
         if (state.bid, state.ask) == (bid, ask) {
             return;
         }
         (state.bid, state.ask) = (bid, ask);
+        state.twice = bid.0.saturating_add(ask.0);
+        if state.holders_count > 0 {
+            self.revalue_holders(column);
+        }
+    }
+
+    /// Every owner's position in an instrument at its newest mark.
+    fn revalue_holders(&mut self, column: usize) {
         let state = &self.instruments[column];
         for (row, scope) in self.strategies.iter_mut().enumerate() {
             let cell = &mut self.strategy_cells[row * self.columns + column];
             if cell.position != 0 {
                 scope.profit += Self::revalue(cell, state);
-                scope.watch_loss();
+                self.halts_untold |= scope.watch_loss();
             }
         }
         let mut firm = 0;
@@ -45,13 +53,13 @@ impl Risk {
             if cell.position != 0 {
                 let change = Self::revalue(cell, state);
                 scope.profit += change;
-                scope.watch_loss();
+                self.halts_untold |= scope.watch_loss();
                 firm += change;
             }
         }
         if firm != 0 {
             self.firm.profit += firm;
-            self.firm.watch_loss();
+            self.halts_untold |= self.firm.watch_loss();
         }
     }
 
@@ -64,22 +72,23 @@ impl Risk {
             return;
         }
         let column = fill.instrument.idx();
-        let Some(state) = self.instruments.get(column) else {
+        let Some(state) = self.instruments.get_mut(column) else {
             self.anomalies += 1;
             return;
         };
-        let signed_qty = fill.side.sign() * fill.qty.0;
         let row = fill.strategy.idx().min(self.strategies.len() - 1);
-        let cell = &mut self.strategy_cells[row * self.columns + column];
-        self.strategies[row].profit += Self::trade(cell, state, signed_qty, fill.px, fill.fee);
-        self.strategies[row].watch_loss();
+        let (scope, cell) = (&mut self.strategies[row], &mut self.strategy_cells[row * self.columns + column]);
+        let (change, held) = count_trade(state, cell, fill);
+        scope.held_count = scope.held_count.wrapping_add_signed(held);
+        scope.profit += change;
+        self.halts_untold |= scope.watch_loss();
         if let Some(scope) = self.accounts.get_mut(fill.account.idx()) {
             let cell = &mut self.account_cells[fill.account.idx() * self.columns + column];
-            let change = Self::trade(cell, state, signed_qty, fill.px, fill.fee);
+            let (change, _) = count_trade(state, cell, fill);
             scope.profit += change;
-            scope.watch_loss();
+            self.halts_untold |= scope.watch_loss();
             self.firm.profit += change;
-            self.firm.watch_loss();
+            self.halts_untold |= self.firm.watch_loss();
         }
         match self.ids.get(fill.root.0) {
             Some(slot) => self.change(slot, |order| order.cum_qty = order.cum_qty.saturating_add(fill.qty.0)),
@@ -105,8 +114,9 @@ impl Risk {
             self.anomalies += 1;
             return;
         };
-        let order = self.orders[slot as usize];
-        self.tally(&order, -1);
+        let Reserved { owner, px, pending, qty, value, .. } = self.orders[slot as usize];
+        self.tally(&owner, &Change { orders_count: -1, qty: -qty, value: -value });
+        self.move_prices(&owner, [Some(px), pending.map(|(px, _)| px)], [None; 2]);
         self.free.push(slot);
     }
 
@@ -114,42 +124,72 @@ impl Risk {
     /// checked. `order.cl_ord_id` is its root; `cum_qty` is what had filled before it was found. Returns `false` when the ledger is full.
     pub fn adopt(&mut self, order: &Command, cum_qty: Qty) -> bool {
         let Some(side) = Side::from_u8(order.side) else { return false };
-        self.reserve(order, side, cum_qty.0)
-    }
-
-    /// Books a checked order.
-    #[inline]
-    pub(crate) fn reserve(&mut self, command: &Command, side: Side, cum_qty: i64) -> bool {
-        let Some(slot) = self.free.pop() else { return false };
-        if !self.ids.insert(command.cl_ord_id.0, slot) {
-            self.free.push(slot);
+        let owner = Owner::of(order, side);
+        let (px, order_qty, cum_qty) = (order.px, order.order_qty.0, cum_qty.0);
+        let mut reserved = Reserved { owner, px, order_qty, pending: None, cum_qty, qty: 0, value: 0 };
+        (reserved.qty, reserved.value) = self.measure(&reserved, None, self.instruments.get(owner.instrument.idx()));
+        if self.take(order.cl_ord_id, reserved).is_none() {
             return false;
         }
-        let mut order = Reserved {
-            strategy: command.strategy,
-            account: command.account,
-            instrument: command.instrument,
-            side,
-            px: command.px,
-            order_qty: command.order_qty.0,
-            pending: None,
-            cum_qty,
-            qty: 0,
-            value: 0,
-        };
-        self.measure(&mut order);
-        self.tally(&order, 1);
-        self.orders[slot as usize] = order;
+        self.tally(&owner, &Change { orders_count: 1, qty: reserved.qty, value: reserved.value });
+        self.move_prices(&owner, [None; 2], [Some(px), None]);
         true
     }
 
+    /// Takes a slot for an order that no sum counts yet; `None` when there is none, or its id is there already.
+    #[inline]
+    pub(crate) fn take(&mut self, root: ClOrdId, order: Reserved) -> Option<()> {
+        let slot = *self.free.last()?;
+        if !self.ids.insert(root.0, slot) {
+            return None;
+        }
+        self.free.pop();
+        self.orders[slot as usize] = order;
+        Some(())
+    }
+
+    /// Changes an order and counts the difference.
     #[inline]
     pub(crate) fn change(&mut self, slot: u32, how: impl FnOnce(&mut Reserved)) {
-        let mut order = self.orders[slot as usize];
-        self.tally(&order, -1);
+        let before = self.orders[slot as usize];
+        let mut order = before;
         how(&mut order);
-        self.measure(&mut order);
-        self.tally(&order, 1);
+        (order.qty, order.value) =
+            self.measure(&order, order.pending, self.instruments.get(order.owner.instrument.idx()));
         self.orders[slot as usize] = order;
+        let change = Change { orders_count: 0, qty: order.qty - before.qty, value: order.value - before.value };
+        self.tally(&order.owner, &change);
+        let prices = |order: &Reserved| [Some(order.px), order.pending.map(|(px, _)| px)];
+        self.move_prices(&order.owner, prices(&before), prices(&order));
     }
+
+    /// Own open prices of one order, from what they were to what they are.
+    #[inline]
+    pub(crate) fn move_prices(&mut self, owner: &Owner, before: [Option<Price>; 2], after: [Option<Price>; 2]) {
+        let Some(resting) = self.resting.get_mut(owner.account.idx() * self.columns + owner.instrument.idx()) else {
+            return;
+        };
+        if before == after {
+            return;
+        }
+        let (mut gone, mut come) = (before, after);
+        // What stays needs no move, whichever of the two it was.
+        for old in &mut gone {
+            if let Some(same) = come.iter_mut().find(|new| old.is_some() && **new == *old) {
+                (*old, *same) = (None, None);
+            }
+        }
+        gone.into_iter().flatten().for_each(|px| resting.remove(owner.side, px));
+        come.into_iter().flatten().for_each(|px| resting.add(owner.side, px));
+    }
+}
+
+/// Counts a fill for one owner; returns how its profit changed, and by how much the number of instruments it holds did.
+#[inline]
+fn count_trade(state: &mut InstrumentState, cell: &mut Cell, fill: &FillInput) -> (i128, i32) {
+    let held_before = cell.position != 0;
+    let change = Risk::trade(cell, state, fill.side.sign() * fill.qty.0, fill.px, fill.fee);
+    let held = i32::from(cell.position != 0) - i32::from(held_before);
+    state.holders_count = state.holders_count.wrapping_add_signed(held);
+    (change, held)
 }

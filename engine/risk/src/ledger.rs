@@ -1,10 +1,12 @@
 use crate::control::{Control, micros};
 use crate::duplicates::Duplicates;
 use crate::limits::{Collar, PositionLimits, RiskLimits, ScopeLimits};
+use crate::quick::Bounds;
 use crate::rate::Rate;
 use crate::resting::Resting;
-use crate::value::Valuer;
-use tercel_event::{Scope, TradingState};
+use crate::value::{VALUE_MAX, Valuer};
+use core::ops::{Index, IndexMut};
+use tercel_event::{Command, Scope, TradingState};
 use tercel_types::{
     AccountId, ClOrdId, DurationNs, IdMap, InstrumentId, Instruments, Money, Price, Qty, Side, StrategyId, TimeNs,
 };
@@ -53,14 +55,35 @@ pub struct Difference {
     pub there: i64,
 }
 
+/// One value for the buys and one for the sells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sides<T>(pub(crate) [T; 2]);
+
+impl<T> Index<Side> for Sides<T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn index(&self, side: Side) -> &T {
+        &self.0[side as usize - Side::Buy as usize]
+    }
+}
+
+impl<T> IndexMut<Side> for Sides<T> {
+    #[inline(always)]
+    fn index_mut(&mut self, side: Side) -> &mut T {
+        &mut self.0[side as usize - Side::Buy as usize]
+    }
+}
+
 /// One owner in one instrument.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cell {
     pub(crate) limits: PositionLimits,
     pub(crate) position: i64,
-    /// Reserved lots of open buys and sells.
-    pub(crate) buys: i64,
-    pub(crate) sells: i64,
+    /// Reserved lots of open orders.
+    pub(crate) open_qty: Sides<i64>,
+    /// What C12 lets be added on each side; `MIN` where a side has no limit.
+    pub(crate) room: Sides<i64>,
     pub(crate) orders_count: u32,
     /// Money received less paid for what is held; fees included. 10^-12.
     cash: i128,
@@ -68,19 +91,60 @@ pub(crate) struct Cell {
     worth: i128,
 }
 
+impl Cell {
+    fn new(limits: PositionLimits) -> Self {
+        let mut cell = Self { limits, ..Self::default() };
+        cell.set_limits(limits);
+        cell
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: PositionLimits) {
+        self.limits = limits;
+        self.measure_room(Side::Buy);
+        self.measure_room(Side::Sell);
+    }
+
+    fn measure_room(&mut self, side: Side) {
+        let (limit, held) = match side {
+            Side::Buy => (self.limits.max_long.0, self.position),
+            Side::Sell => (self.limits.max_short.0, self.position.saturating_neg()),
+        };
+        let worst = held.saturating_add(self.open_qty[side]);
+        self.room[side] = if limit > 0 { limit.saturating_sub(worst) } else { i64::MIN };
+    }
+
+    /// Adds a change of one order.
+    #[inline]
+    fn add(&mut self, side: Side, change: &Change) {
+        self.open_qty[side] += change.qty;
+        self.orders_count = self.orders_count.wrapping_add_signed(change.orders_count);
+        self.measure_room(side);
+    }
+}
+
 /// The firm, an account or a strategy.
 #[derive(Clone, Debug)]
 pub(crate) struct ScopeState {
     pub(crate) limits: ScopeLimits,
-    pub(crate) state: TradingState,
+    state: TradingState,
+    /// C33 of an account; open for the others.
+    is_gate_open: bool,
+    /// `Active`, the gate is open, and C14 is configured: only then is an order passed on the short way.
+    pub(crate) is_free: bool,
+    /// C1, bit a: the strategy may trade for account a.
+    pub(crate) allowed_accounts: u64,
     /// The control that halted it, with its value and limit; `None` when the operator did, or nothing.
     pub(crate) halted_by: Option<(Control, i64, i64)>,
     /// Both limits of C14 are above 0.
     pub(crate) has_loss_limits: bool,
     halt_told: bool,
     pub(crate) orders_count: u32,
-    pub(crate) gross: i128,
-    pub(crate) net: i128,
+    /// Instruments in which it holds a position; kept for strategies.
+    pub(crate) held_count: u32,
+    /// C11: what `max_gross_value` leaves to be opened.
+    pub(crate) gross_room: i128,
+    /// C11: what `max_net_value` leaves to be opened on each side.
+    pub(crate) net_room: Sides<i128>,
     /// Profit since the start, fees taken off, at the newest marks.
     pub(crate) profit: i128,
     pub(crate) profit_day_start: i128,
@@ -93,15 +157,19 @@ pub(crate) struct ScopeState {
 
 impl ScopeState {
     fn new(limits: ScopeLimits) -> Self {
-        Self {
+        let mut scope = Self {
             limits,
             state: TradingState::Active,
+            is_gate_open: true,
+            is_free: false,
+            allowed_accounts: 0,
             halted_by: None,
-            has_loss_limits: limits.max_loss_day.0 > 0 && limits.max_drawdown.0 > 0,
+            has_loss_limits: false,
             halt_told: true,
             orders_count: 0,
-            gross: 0,
-            net: 0,
+            held_count: 0,
+            gross_room: limits.max_gross_value.0,
+            net_room: Sides([limits.max_net_value.0; 2]),
             profit: 0,
             profit_day_start: 0,
             profit_peak: 0,
@@ -109,27 +177,83 @@ impl ScopeState {
             cancels: Rate::new(limits.rates.cancels),
             rate_runs: 0,
             in_rate_run: false,
-        }
+        };
+        scope.set_loss_day(limits.max_loss_day);
+        scope
     }
 
+    #[inline]
+    pub(crate) fn state(&self) -> TradingState {
+        self.state
+    }
+
+    pub(crate) fn set_state(&mut self, state: TradingState) {
+        self.state = state;
+        self.is_free = state == TradingState::Active && self.has_loss_limits && self.is_gate_open;
+    }
+
+    pub(crate) fn is_gate_open(&self) -> bool {
+        self.is_gate_open
+    }
+
+    pub(crate) fn set_gate(&mut self, is_open: bool) {
+        self.is_gate_open = is_open;
+        self.set_state(self.state);
+    }
+
+    pub(crate) fn set_loss_day(&mut self, limit: Money) {
+        self.limits.max_loss_day = limit;
+        self.has_loss_limits = limit.0 > 0 && self.limits.max_drawdown.0 > 0;
+        self.set_state(self.state);
+    }
+
+    /// Value of everything open: Σ of both sides.
+    #[inline]
+    pub(crate) fn gross(&self) -> i128 {
+        self.limits.max_gross_value.0.wrapping_sub(self.gross_room)
+    }
+
+    /// Σ buys − Σ sells of what is open.
+    #[inline]
+    pub(crate) fn net(&self) -> i128 {
+        self.limits.max_net_value.0.wrapping_sub(self.net_room[Side::Buy])
+    }
+
+    /// Adds a change of one order.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, side: Side, change: &Change) {
+        // Modulo 2^128, so that no limit is too large to be counted from.
+        self.gross_room = self.gross_room.wrapping_sub(change.value);
+        self.net_room[side] = self.net_room[side].wrapping_sub(change.value);
+        self.net_room[side.opposite()] = self.net_room[side.opposite()].wrapping_add(change.value);
+        self.orders_count = self.orders_count.wrapping_add_signed(change.orders_count);
+    }
+
+    /// Returns true when it was not halted before: then somebody must be told.
     #[cold]
-    pub(crate) fn halt(&mut self, control: Control, value: i64, limit: i64) {
-        if self.halted_by.is_none() {
-            self.state = TradingState::Halted;
+    #[must_use]
+    pub(crate) fn halt(&mut self, control: Control, value: i64, limit: i64) -> bool {
+        let halts = self.halted_by.is_none();
+        if halts {
+            self.set_state(TradingState::Halted);
             self.halted_by = Some((control, value, limit));
             self.halt_told = false;
         }
+        halts
     }
 
-    /// Control C14 after a change of profit.
+    /// Control C14 after a change of profit. Returns as `halt` does.
     #[inline]
-    pub(crate) fn watch_loss(&mut self) {
+    #[must_use]
+    pub(crate) fn watch_loss(&mut self) -> bool {
         self.profit_peak = self.profit_peak.max(self.profit);
         let (loss, drawdown) = (self.profit_day_start - self.profit, self.profit_peak - self.profit);
         if loss > self.limits.max_loss_day.0 {
-            self.halt(Control::Loss, micros(loss), micros(self.limits.max_loss_day.0));
+            self.halt(Control::Loss, micros(loss), micros(self.limits.max_loss_day.0))
         } else if drawdown > self.limits.max_drawdown.0 {
-            self.halt(Control::Loss, micros(drawdown), micros(self.limits.max_drawdown.0));
+            self.halt(Control::Loss, micros(drawdown), micros(self.limits.max_drawdown.0))
+        } else {
+            false
         }
     }
 }
@@ -143,32 +267,66 @@ pub(crate) struct InstrumentState {
     pub(crate) min_qty: i64,
     pub(crate) min_value: i128,
     pub(crate) valuer: Valuer,
+    pub(crate) bounds: Bounds,
     pub(crate) bid: Price,
     pub(crate) ask: Price,
+    /// Bid plus ask: twice the reference, so that halves stay whole.
+    pub(crate) twice: i64,
+    /// Owners that hold a position in it: strategies and accounts.
+    pub(crate) holders_count: u32,
     /// Time of the reference, `MIN` before the first.
     pub(crate) ts: TimeNs,
+    /// The last time at which the reference may be used, `MIN` before the first.
+    pub(crate) fresh_until: TimeNs,
 }
 
 impl InstrumentState {
     #[inline]
     pub(crate) fn is_fresh(&self, now: TimeNs) -> bool {
-        self.ts != TimeNs::MIN && now.since(self.ts) <= self.max_age
+        now <= self.fresh_until && self.ts != TimeNs::MIN
+    }
+}
+
+/// Whose order it is, and on which side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Owner {
+    pub(crate) instrument: InstrumentId,
+    pub(crate) strategy: StrategyId,
+    pub(crate) account: AccountId,
+    pub(crate) side: Side,
+}
+
+impl Owner {
+    pub(crate) fn of(command: &Command, side: Side) -> Self {
+        Self { instrument: command.instrument, strategy: command.strategy, account: command.account, side }
+    }
+
+    /// All but the side in one word: three comparisons are one.
+    #[inline(always)]
+    pub(crate) fn key(&self) -> u64 {
+        u64::from(self.instrument.0) | u64::from(self.strategy.0) << 32 | u64::from(self.account.0) << 48
     }
 }
 
 /// One reservation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reserved {
-    pub(crate) strategy: StrategyId,
-    pub(crate) account: AccountId,
-    pub(crate) instrument: InstrumentId,
-    pub(crate) side: Side,
+    pub(crate) owner: Owner,
     pub(crate) px: Price,
     pub(crate) order_qty: i64,
     /// What a replace in flight asks for.
     pub(crate) pending: Option<(Price, i64)>,
     pub(crate) cum_qty: i64,
     /// As counted in every sum.
+    pub(crate) qty: i64,
+    pub(crate) value: i128,
+}
+
+/// How the sums change with one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) orders_count: i32,
     pub(crate) qty: i64,
     pub(crate) value: i128,
 }
@@ -183,9 +341,6 @@ pub struct Risk {
     pub(crate) strategies: Box<[ScopeState]>,
     pub(crate) strategy_cells: Box<[Cell]>,
     pub(crate) account_cells: Box<[Cell]>,
-    /// Bit a: the strategy may trade for account a.
-    pub(crate) allowed_accounts: Box<[u64]>,
-    pub(crate) gates_open: Box<[bool]>,
     pub(crate) duplicates: Box<[Duplicates]>,
     pub(crate) instruments: Box<[InstrumentState]>,
     pub(crate) resting: Box<[Resting]>,
@@ -196,6 +351,8 @@ pub struct Risk {
     day_end: TimeNs,
     refusals: [u64; 64],
     pub(crate) anomalies: u64,
+    /// A scope may have been halted since `next_halt` found none.
+    pub(crate) halts_untold: bool,
     #[cfg(test)]
     pub(crate) defect: Option<Defect>,
 }
@@ -212,6 +369,10 @@ pub(crate) enum Defect {
     DropsLateFills,
     /// An unanswered cancel is taken for done: the reservation ends when it is asked for.
     ReleasesOnCancelRequest,
+    /// The short way does not ask for own orders on the other side.
+    PassesSelfTrades,
+    /// The short way does not ask for the exposure of the strategy.
+    PassesExposure,
 }
 
 impl Risk {
@@ -220,14 +381,16 @@ impl Risk {
         let columns = instruments.len();
         let cells = |positions: Option<&Vec<PositionLimits>>| {
             let at = move |column| positions.and_then(|p| p.get(column)).copied().unwrap_or_default();
-            (0..columns).map(move |column| Cell { limits: at(column), ..Cell::default() }).collect::<Vec<_>>()
+            (0..columns).map(move |column| Cell::new(at(column))).collect::<Vec<_>>()
         };
         let capacity = limits.capacity.max(1);
         let none = Reserved {
-            strategy: StrategyId(0),
-            account: AccountId(0),
-            instrument: InstrumentId(0),
-            side: Side::Buy,
+            owner: Owner {
+                strategy: StrategyId(0),
+                account: AccountId(0),
+                instrument: InstrumentId(0),
+                side: Side::Buy,
+            },
             px: Price(0),
             order_qty: 0,
             pending: None,
@@ -238,12 +401,20 @@ impl Risk {
         // Nobody's orders have no limits, so none can be sent; nothing can halt them either.
         let nobody =
             ScopeLimits { max_loss_day: Money(i128::MAX), max_drawdown: Money(i128::MAX), ..ScopeLimits::default() };
-        let strategies = limits.strategies.iter().map(|s| s.scope).chain([nobody]);
+        let strategies = limits.strategies.iter().map(|s| ScopeState {
+            allowed_accounts: s.accounts.iter().filter(|a| a.0 < 64).fold(0, |mask, a| mask | 1 << a.0),
+            ..ScopeState::new(s.scope)
+        });
+        let closed = |scope: ScopeLimits| {
+            let mut account = ScopeState::new(scope);
+            account.set_gate(false);
+            account
+        };
         Self {
             columns,
             firm: ScopeState::new(limits.firm),
-            accounts: limits.accounts.iter().map(|a| ScopeState::new(a.scope)).collect(),
-            strategies: strategies.map(ScopeState::new).collect(),
+            accounts: limits.accounts.iter().map(|a| closed(a.scope)).collect(),
+            strategies: strategies.chain([ScopeState::new(nobody)]).collect(),
             strategy_cells: limits
                 .strategies
                 .iter()
@@ -252,13 +423,6 @@ impl Risk {
                 .flat_map(cells)
                 .collect(),
             account_cells: limits.accounts.iter().map(|a| Some(&a.positions)).flat_map(cells).collect(),
-            allowed_accounts: limits
-                .strategies
-                .iter()
-                .map(|s| s.accounts.iter().filter(|a| a.0 < 64).fold(0, |mask, a| mask | 1 << a.0))
-                .chain([0])
-                .collect(),
-            gates_open: vec![false; limits.accounts.len()].into_boxed_slice(),
             duplicates: limits.strategies.iter().map(|s| Duplicates::new(s.duplicate_window)).collect(),
             instruments: instruments
                 .0
@@ -266,7 +430,7 @@ impl Risk {
                 .enumerate()
                 .map(|(at, instrument)| {
                     let own = limits.instruments.get(at).copied().unwrap_or_default();
-                    InstrumentState {
+                    let mut state = InstrumentState {
                         max_order_qty: own.max_order_qty.0,
                         max_order_value: own.max_order_value.0,
                         collar: own.collar,
@@ -274,10 +438,16 @@ impl Risk {
                         min_qty: instrument.min_qty.0.max(1),
                         min_value: instrument.min_notional.0,
                         valuer: Valuer::of(instrument),
+                        bounds: Bounds::default(),
                         bid: Price(0),
                         ask: Price(0),
+                        twice: 0,
+                        holders_count: 0,
                         ts: TimeNs::MIN,
-                    }
+                        fresh_until: TimeNs::MIN,
+                    };
+                    state.bounds = Bounds::of(&state);
+                    state
                 })
                 .collect(),
             resting: (0..limits.accounts.len() * columns).map(|_| Resting::new(capacity)).collect(),
@@ -288,6 +458,7 @@ impl Risk {
             day_end: TimeNs::MIN,
             refusals: [0; 64],
             anomalies: 0,
+            halts_untold: false,
             #[cfg(test)]
             defect: None,
         }
@@ -307,8 +478,8 @@ impl Risk {
             for (what, here, there) in [
                 ("position", cell.position, qty.0),
                 ("open orders", i64::from(cell.orders_count), i64::from(open.orders_count)),
-                ("open buys", cell.buys, open.buy_qty.0),
-                ("open sells", cell.sells, open.sell_qty.0),
+                ("open buys", cell.open_qty[Side::Buy], open.buy_qty.0),
+                ("open sells", cell.open_qty[Side::Sell], open.sell_qty.0),
             ] {
                 if here != there {
                     return Some(Difference { scope, what, here, there });
@@ -321,8 +492,8 @@ impl Risk {
     /// The strictest trading state that holds for a strategy on an account.
     #[inline]
     pub fn state(&self, strategy: StrategyId, account: AccountId) -> TradingState {
-        let strategy = self.strategies.get(strategy.idx()).map_or(TradingState::Halted, |scope| scope.state);
-        let account = self.accounts.get(account.idx()).map_or(TradingState::Halted, |scope| scope.state);
+        let strategy = self.strategies.get(strategy.idx()).map_or(TradingState::Halted, |scope| scope.state());
+        let account = self.accounts.get(account.idx()).map_or(TradingState::Halted, |scope| scope.state());
         self.firm.state.max(strategy).max(account)
     }
 
@@ -335,8 +506,7 @@ impl Risk {
     #[inline]
     pub fn next_halt(&mut self) -> Option<Halt> {
         // Asked several times a frame, almost always in vain.
-        let told = |scopes: &[ScopeState]| scopes.iter().all(|scope| scope.halt_told);
-        if self.firm.halt_told && told(&self.accounts) && told(&self.strategies) { None } else { self.find_halt() }
+        if self.halts_untold { self.find_halt() } else { None }
     }
 
     #[cold]
@@ -352,6 +522,7 @@ impl Risk {
                 return Some(Halt { scope, id, control, value, limit });
             }
         }
+        self.halts_untold = false;
         None
     }
 
@@ -378,14 +549,16 @@ impl Risk {
     pub fn exposure(&self, strategy: StrategyId) -> (Money, Money) {
         self.strategies
             .get(strategy.idx())
-            .map_or((Money::ZERO, Money::ZERO), |scope| (Money(scope.gross), Money(scope.net)))
+            .map_or((Money::ZERO, Money::ZERO), |scope| (Money(scope.gross()), Money(scope.net())))
     }
 
     /// Reserved buys and sells of an account in an instrument, and its position, in lots.
     pub fn account_worst_case(&self, account: AccountId, instrument: InstrumentId) -> (Qty, Qty, Qty) {
         self.account_cells
             .get(account.idx() * self.columns + instrument.idx())
-            .map_or((Qty::ZERO, Qty::ZERO, Qty::ZERO), |cell| (Qty(cell.position), Qty(cell.buys), Qty(cell.sells)))
+            .map_or((Qty::ZERO, Qty::ZERO, Qty::ZERO), |cell| {
+                (Qty(cell.position), Qty(cell.open_qty[Side::Buy]), Qty(cell.open_qty[Side::Sell]))
+            })
     }
 
     #[cold]
@@ -393,66 +566,53 @@ impl Risk {
         self.refusals[control as usize] += 1;
     }
 
-    /// Counts an order's reservation in (`sign` 1) or out (−1) of every sum.
+    /// Adds a change of one order to every sum that it is part of.
     #[inline]
-    pub(crate) fn tally(&mut self, order: &Reserved, sign: i64) {
-        let (qty, value) = (order.qty * sign, order.value * i128::from(sign));
-        let signed_value = value * i128::from(order.side.sign());
-        let cells = [
-            self.strategy_cells.get_mut(order.strategy.idx() * self.columns + order.instrument.idx()),
-            self.account_cells.get_mut(order.account.idx() * self.columns + order.instrument.idx()),
-        ];
-        for cell in cells.into_iter().flatten() {
-            match order.side {
-                Side::Buy => cell.buys += qty,
-                Side::Sell => cell.sells += qty,
-            }
-            cell.orders_count = cell.orders_count.wrapping_add_signed(sign as i32);
-        }
-        let scopes = [
-            Some(&mut self.firm),
-            self.accounts.get_mut(order.account.idx()),
-            self.strategies.get_mut(order.strategy.idx()),
-        ];
-        for scope in scopes.into_iter().flatten() {
-            scope.gross += value;
-            scope.net += signed_value;
-            scope.orders_count = scope.orders_count.wrapping_add_signed(sign as i32);
-        }
-        if let Some(resting) = self.resting.get_mut(order.account.idx() * self.columns + order.instrument.idx()) {
-            for px in core::iter::once(order.px).chain(order.pending.map(|(px, _)| px)) {
-                if sign > 0 {
-                    resting.add(order.side, px);
-                } else {
-                    resting.remove(order.side, px);
-                }
-            }
+    pub(crate) fn tally(&mut self, owner: &Owner, change: &Change) {
+        self.tally_cells(owner, change);
+        if (change.orders_count, change.value) != (0, 0) {
+            let add = |scope: &mut ScopeState| scope.add(owner.side, change);
+            add(&mut self.firm);
+            self.accounts.get_mut(owner.account.idx()).map(add);
+            self.strategies.get_mut(owner.strategy.idx()).map(add);
         }
     }
 
-    /// Fixes what an order reserves: the worse of what stands and what is asked for, less what has filled.
-    #[inline]
-    pub(crate) fn measure(&self, order: &mut Reserved) {
-        let (pending_px, pending_qty) = order.pending.unwrap_or((order.px, order.order_qty));
-        order.qty = (order.order_qty.max(pending_qty) - order.cum_qty).max(0);
+    #[inline(always)]
+    pub(crate) fn tally_cells(&mut self, owner: &Owner, change: &Change) {
+        if (change.orders_count, change.qty) != (0, 0) {
+            let column = owner.instrument.idx();
+            let add = |cell: &mut Cell| cell.add(owner.side, change);
+            self.strategy_cells.get_mut(owner.strategy.idx() * self.columns + column).map(add);
+            self.account_cells.get_mut(owner.account.idx() * self.columns + column).map(add);
+        }
+    }
+
+    /// What an order reserves with `pending` in flight: the worse of what stands and what is asked for, less what has filled,
+    /// as quantity and value.
+    #[inline(always)]
+    pub(crate) fn measure(
+        &self,
+        order: &Reserved,
+        pending: Option<(Price, i64)>,
+        instrument: Option<&InstrumentState>,
+    ) -> (i64, i128) {
+        let (pending_px, pending_qty) = pending.unwrap_or((order.px, order.order_qty));
+        let qty = (order.order_qty.max(pending_qty) - order.cum_qty).max(0);
         #[cfg(test)]
-        if self.defect == Some(Defect::ReservesNewOnly) {
-            order.qty = (pending_qty - order.cum_qty).max(0);
-        }
-        let value = |px| {
-            let instrument = self.instruments.get(order.instrument.idx());
-            instrument.and_then(|i| i.valuer.order(px, Qty(order.qty))).unwrap_or(i128::MAX / 4)
+        let qty = match self.defect {
+            Some(Defect::ReservesNewOnly) => (pending_qty - order.cum_qty).max(0),
+            _ => qty,
         };
-        order.value = value(order.px);
-        if pending_px != order.px {
-            order.value = order.value.max(value(pending_px));
-        }
+        let value = instrument.map_or(VALUE_MAX, |i| i.valuer.worse(order.px, pending_px, Qty(qty)));
+        (qty, value)
     }
 
     /// Counts a trade for one owner and returns how its profit changed.
     #[inline]
     pub(crate) fn trade(cell: &mut Cell, instrument: &InstrumentState, signed_qty: i64, px: Price, fee: Money) -> i128 {
         cell.position = cell.position.saturating_add(signed_qty);
+        cell.set_limits(cell.limits);
         cell.cash -= instrument.valuer.held(px, Qty(signed_qty)) + fee.0;
         let before = cell.worth;
         cell.worth = worth(instrument, cell.position, px);

@@ -6,6 +6,7 @@
 //! Thread      the core's.
 //! Memory      everything is allocated by `Risk::new`.
 //! Fails       closed: a limit that is not configured, a reference that is not fresh, a gate that is not open refuse.
+//! Speed       what is asked at every order is kept as it is compared: room that a limit leaves, not a sum and a limit.
 //! Invariants  a reservation grows before the command leaves and shrinks only on the venue's word; a pending or unknown
 //!             replace reserves the worse of old and new; what is refused has reserved and counted nothing.
 //!
@@ -19,6 +20,7 @@ mod feed;
 mod ledger;
 mod limits;
 mod operate;
+mod quick;
 mod rate;
 mod resting;
 mod value;

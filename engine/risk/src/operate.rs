@@ -1,8 +1,9 @@
 //! The operator's hands: trading states, limits, start gates.
 use crate::ledger::Risk;
-use crate::limits::Collar;
+use crate::limits::{Collar, PositionLimits};
+use crate::quick::Bounds;
 use tercel_event::{LimitSet, Scope, TradingState};
-use tercel_types::{AccountId, DurationNs, Money, Qty, StrategyId};
+use tercel_types::{AccountId, DurationNs, Money, StrategyId};
 use thiserror::Error;
 
 /// Why a limit is not changed.
@@ -19,20 +20,20 @@ pub enum LimitError {
 impl Risk {
     /// C33: the account is reconciled; orders may leave.
     pub fn open_gate(&mut self, account: AccountId) {
-        if let Some(gate) = self.gates_open.get_mut(account.idx()) {
-            *gate = true;
+        if let Some(scope) = self.accounts.get_mut(account.idx()) {
+            scope.set_gate(true);
         }
     }
 
     /// C33: a restart, or the session is lost; no order leaves until it is reconciled again.
     pub fn close_gate(&mut self, account: AccountId) {
-        if let Some(gate) = self.gates_open.get_mut(account.idx()) {
-            *gate = false;
+        if let Some(scope) = self.accounts.get_mut(account.idx()) {
+            scope.set_gate(false);
         }
     }
 
     pub fn is_gate_open(&self, account: AccountId) -> bool {
-        self.gates_open.get(account.idx()).copied().unwrap_or(false)
+        self.accounts.get(account.idx()).is_some_and(|scope| scope.is_gate_open())
     }
 
     /// C20: the operator's word. `Active` ends a latched halt: the drawdown counts from here, the day's loss goes on.
@@ -44,7 +45,7 @@ impl Risk {
             Scope::Strategy => self.strategies.get_mut(usize::from(id)),
         };
         let Some(scope) = found else { return false };
-        scope.state = state;
+        scope.set_state(state);
         if state == TradingState::Active {
             scope.halted_by = None;
             scope.profit_peak = scope.profit;
@@ -52,20 +53,20 @@ impl Risk {
             scope.in_rate_run = false;
         }
         // A loss that is still beyond its limit halts again at once.
-        scope.watch_loss();
+        self.halts_untold |= scope.watch_loss();
         true
     }
 
     /// At least `Reducing`: after a breach the position may only shrink. A stricter state stays.
     pub fn reduce(&mut self, strategy: StrategyId) {
         if let Some(scope) = self.strategies.get_mut(strategy.idx()) {
-            scope.state = scope.state.max(TradingState::Reducing);
+            scope.set_state(scope.state().max(TradingState::Reducing));
         }
     }
 
     /// Halts everything: the two ledgers disagree, or worse.
     pub fn halt_all(&mut self) {
-        self.firm.state = TradingState::Halted;
+        self.firm.set_state(TradingState::Halted);
     }
 
     /// Changes one limit. Strategy or account 65535 means "not this scope"; with neither, a scope limit is the firm's. Units:
@@ -86,6 +87,7 @@ impl Risk {
                     5 => instrument.max_order_value = money.0,
                     _ => instrument.collar = Some(Collar::Ticks(value)),
                 }
+                instrument.bounds = Bounds::of(instrument);
             }
             10 => {
                 self.duplicates.get_mut(strategy).ok_or(LimitError::Unknown)?.set(DurationNs(value));
@@ -96,7 +98,7 @@ impl Risk {
                     _ => self.strategy_cells.get_mut(strategy * self.columns + column),
                 };
                 let cell = cells.filter(|_| column < self.columns).ok_or(LimitError::Unknown)?;
-                (cell.limits.max_long, cell.limits.max_short) = (Qty(value), Qty(value));
+                cell.set_limits(PositionLimits::both(value));
             }
             8 | 11 | 14 => {
                 let scope = match (set.strategy.0, set.account.0) {
@@ -111,9 +113,8 @@ impl Risk {
                     8 => {}
                     11 => scope.limits.max_open_orders = count?,
                     _ => {
-                        scope.limits.max_loss_day = money;
-                        scope.has_loss_limits = money.0 > 0 && scope.limits.max_drawdown.0 > 0;
-                        scope.watch_loss();
+                        scope.set_loss_day(money);
+                        self.halts_untold |= scope.watch_loss();
                     }
                 }
             }

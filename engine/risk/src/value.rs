@@ -1,5 +1,8 @@
 use tercel_types::{Instrument, InstrumentKind, Money, Price, Qty};
 
+/// Above every limit, and far from the end of its range.
+pub(crate) const VALUE_MAX: i128 = i128::MAX / 4;
+
 /// How price and quantity of one instrument become money.
 #[derive(Clone, Debug)]
 pub(crate) enum Valuer {
@@ -27,6 +30,28 @@ impl Valuer {
         match self {
             Self::Linear(unit) => Some(i128::from(product.saturating_abs()) * i128::from(*unit)),
             Self::Other(instrument) => instrument.notional(px, qty).map(|value| value.0.abs()),
+        }
+    }
+
+    /// The same for a price and a quantity above 0.
+    #[inline(always)]
+    pub(crate) fn positive(&self, px: Price, qty: Qty) -> Option<i128> {
+        match self {
+            Self::Linear(unit) => Some(i128::from(px.0.checked_mul(qty.0)?) * i128::from(*unit)),
+            Self::Other(_) => self.order(px, qty),
+        }
+    }
+
+    /// The larger of the |values| of two orders that differ in price, for what one order may become; an order without a
+    /// meaning counts as more than any limit.
+    #[inline]
+    pub(crate) fn worse(&self, a: Price, b: Price, qty: Qty) -> i128 {
+        let of = |px| self.order(px, qty).unwrap_or(VALUE_MAX);
+        match self {
+            // The dearer of two positive prices is the worse one: one multiplication.
+            Self::Linear(_) if a.0 > 0 && b.0 > 0 => of(a.max(b)),
+            _ if a == b => of(a),
+            _ => of(a).max(of(b)),
         }
     }
 

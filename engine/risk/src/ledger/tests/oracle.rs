@@ -298,8 +298,12 @@ fn the_ledger_equals_the_oracle_after_every_event_of_100_000() {
 /// The comparison is worth something only if it fails when it should.
 #[test]
 fn planted_defects_are_caught() {
-    use Defect::{DropsLateFills, ReleasesOnCancelRequest, ReservesNewOnly, SelfTradeOnAmend};
-    for defect in [ReservesNewOnly, SelfTradeOnAmend, DropsLateFills, ReleasesOnCancelRequest] {
+    use Defect::{
+        DropsLateFills, PassesExposure, PassesSelfTrades, ReleasesOnCancelRequest, ReservesNewOnly, SelfTradeOnAmend,
+    };
+    for defect in
+        [ReservesNewOnly, SelfTradeOnAmend, DropsLateFills, ReleasesOnCancelRequest, PassesSelfTrades, PassesExposure]
+    {
         let caught = (0..50).filter(|seed| run(*seed, 200, Some(defect)).is_err()).count();
         println!("{defect:?}: caught in {caught} of 50 sequences");
         assert!(caught >= 25, "{defect:?} was caught in {caught} of 50 sequences");
