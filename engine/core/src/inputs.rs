@@ -3,9 +3,9 @@
 //! Only inputs of a changed source are written again. Fixed point becomes `f64` by integer ÷ 10^k; NaN is absent.
 use crate::bind::Bound;
 use tercel_book::Book;
-use tercel_event::{ClockSource, Field, Input, Manifest};
+use tercel_event::{ClockSource, Field, Input, Level, Manifest};
 use tercel_order::Position;
-use tercel_types::{Instrument, Instruments, Price, Qty, Side, TimeNs};
+use tercel_types::{Instrument, Instruments, Price, Qty, Side, TimeNs, Units};
 
 /// What changed for one strategy since its last instant; sets are bits by binding index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,26 +23,69 @@ pub(crate) struct Pending {
 impl Pending {
     #[inline]
     pub fn any(&self) -> bool {
-        *self != Self::default()
+        (self.instruments() | self.signals) != 0 || self.timer | self.param | self.control
     }
 
-    /// `Instant::ticks` for the clocks of a manifest.
+    /// Bindings of which anything changed.
     #[inline]
-    pub fn ticks(&self, clocks: &[ClockSource]) -> u64 {
-        let has = |set: u64, idx: u16| set >> idx & 1;
-        clocks.iter().enumerate().fold(0, |ticks, (bit, clock)| {
-            let on = match *clock {
-                ClockSource::Book(i) => has(self.book, i),
-                ClockSource::Trades(i) => has(self.trades, i),
-                ClockSource::Quality(i) => has(self.quality, i),
-                ClockSource::Exec(i) => has(self.exec, i),
-                ClockSource::Signal(i) => has(self.signals, i),
-                ClockSource::Timer => u64::from(self.timer),
-                ClockSource::Param => u64::from(self.param),
-                ClockSource::Control => u64::from(self.control),
-            };
-            ticks | on << bit
-        })
+    pub fn instruments(&self) -> u64 {
+        self.book | self.trades | self.quality | self.exec
+    }
+}
+
+/// Bits of `Instant::ticks`, by what makes them tick.
+#[derive(Clone, Debug)]
+pub(crate) struct Clocks {
+    /// Per binding: its clocks of book, trades, quality and execution.
+    instruments: Vec<[u64; 4]>,
+    signals: Vec<u64>,
+    timer: u64,
+    param: u64,
+    control: u64,
+}
+
+impl Clocks {
+    pub fn new(manifest: &Manifest) -> Self {
+        let bits = |of: &dyn Fn(&ClockSource) -> bool| {
+            let clocks = manifest.clocks.iter().take(64).enumerate();
+            clocks.filter(|(_, clock)| of(clock)).fold(0, |bits, (at, _)| bits | 1u64 << at)
+        };
+        const KINDS: [fn(u16) -> ClockSource; 4] =
+            [ClockSource::Book, ClockSource::Trades, ClockSource::Quality, ClockSource::Exec];
+        Self {
+            instruments: (0..manifest.instruments.len())
+                .map(|idx| KINDS.map(|source| bits(&|clock| *clock == source(idx as u16))))
+                .collect(),
+            signals: (0..manifest.signals.len())
+                .map(|idx| bits(&|clock| *clock == ClockSource::Signal(idx as u16)))
+                .collect(),
+            timer: bits(&|clock| *clock == ClockSource::Timer),
+            param: bits(&|clock| *clock == ClockSource::Param),
+            control: bits(&|clock| *clock == ClockSource::Control),
+        }
+    }
+
+    /// What ticks by the changes of one instrument.
+    #[inline]
+    pub fn of_instrument(&self, idx: usize, pending: &Pending) -> u64 {
+        let Some([book, trades, quality, exec]) = self.instruments.get(idx) else { return 0 };
+        // All ones where the bit is set.
+        let on = |set: u64| (set >> (idx & 63) & 1).wrapping_neg();
+        book & on(pending.book) | trades & on(pending.trades) | quality & on(pending.quality) | exec & on(pending.exec)
+    }
+
+    /// What ticks by everything else.
+    #[inline]
+    pub fn of_rest(&self, pending: &Pending) -> u64 {
+        let on = |set: bool| u64::from(set).wrapping_neg();
+        let mut ticks =
+            self.timer & on(pending.timer) | self.param & on(pending.param) | self.control & on(pending.control);
+        let mut rest = pending.signals;
+        while rest != 0 {
+            ticks |= self.signals.get(rest.trailing_zeros() as usize).copied().unwrap_or(0);
+            rest &= rest - 1;
+        }
+        ticks
     }
 }
 
@@ -70,9 +113,11 @@ pub(crate) struct LedgerView {
     pub settled: bool,
 }
 
-/// Quantity of the account's own live orders at a price of one side.
-pub(crate) trait OwnDepth {
-    fn own_qty(&self, side: Side, px: Price) -> Qty;
+/// What belongs to the strategy and its account in one instrument.
+pub(crate) trait Own {
+    /// Quantity of the account's own live orders at a price of one side.
+    fn qty(&self, side: Side, px: Price) -> Qty;
+    fn ledger(&self) -> LedgerView;
 }
 
 /// The values of one strategy, and where each comes from.
@@ -80,62 +125,65 @@ pub(crate) trait OwnDepth {
 pub(crate) struct Inputs {
     pub values: Vec<f64>,
     pub signal_times: Vec<TimeNs>,
-    /// (input, binding, field), by binding.
-    fields: Vec<(u32, u16, Field)>,
-    /// Start of each binding in `fields`, and the end.
-    starts: Vec<usize>,
+    /// Per binding.
+    sources: Vec<Sources>,
     /// (input, signal binding).
     signals: Vec<(u32, u16)>,
     /// (input, binding) of fields that age with every instant.
     ages: Vec<(u32, u16)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Book,
-    Trade,
-    Ledger,
-    /// Book and own orders.
-    Both,
-    Fixed,
-}
-
-fn source(field: Field) -> Source {
-    match field {
-        Field::BidPx(_) | Field::BidQty(_) | Field::AskPx(_) | Field::AskQty(_) => Source::Book,
-        Field::OthersBidPx | Field::OthersAskPx => Source::Both,
-        Field::LastPx | Field::LastQty | Field::LastSide => Source::Trade,
-        Field::Position | Field::AvgPrice | Field::Bought | Field::Sold | Field::Settled | Field::Flat => {
-            Source::Ledger
-        }
-        Field::Tick | Field::Lot | Field::FeeMaker | Field::FeeTaker | Field::BookAge => Source::Fixed,
-    }
+/// The inputs of one binding by what they are read from.
+#[derive(Clone, Debug, Default)]
+struct Sources {
+    /// (input, place in the touch: bid price, bid quantity, ask price, ask quantity).
+    touch: Vec<(u32, u8)>,
+    /// Levels behind the touch.
+    levels: Vec<(u32, Field)>,
+    /// Best prices of the others: of book and own orders.
+    others: Vec<(u32, Side)>,
+    trade: Vec<(u32, Field)>,
+    ledger: Vec<(u32, Field)>,
 }
 
 impl Inputs {
     pub fn new(manifest: &Manifest, bound: &Bound, instruments: &Instruments) -> Self {
         let mut values = vec![f64::NAN; manifest.inputs.len()];
-        let (mut fields, mut signals, mut ages) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sources = vec![Sources::default(); manifest.instruments.len()];
+        let (mut signals, mut ages) = (Vec::new(), Vec::new());
         for (at, input) in manifest.inputs.iter().enumerate() {
-            match *input {
-                Input::Signal { signal } => signals.push((at as u32, signal)),
-                Input::Instrument { instrument, field: Field::BookAge } => ages.push((at as u32, instrument)),
-                Input::Instrument { instrument, field } => {
+            let place = at as u32;
+            let (instrument, field) = match *input {
+                Input::Signal { signal } => {
+                    signals.push((place, signal));
+                    continue;
+                }
+                Input::Instrument { instrument, field } => (instrument, field),
+            };
+            let Some(own) = sources.get_mut(usize::from(instrument)) else { continue };
+            match field {
+                Field::BidPx(0) => own.touch.push((place, 0)),
+                Field::BidQty(0) => own.touch.push((place, 1)),
+                Field::AskPx(0) => own.touch.push((place, 2)),
+                Field::AskQty(0) => own.touch.push((place, 3)),
+                Field::BidPx(_) | Field::BidQty(_) | Field::AskPx(_) | Field::AskQty(_) => {
+                    own.levels.push((place, field));
+                }
+                Field::OthersBidPx => own.others.push((place, Side::Buy)),
+                Field::OthersAskPx => own.others.push((place, Side::Sell)),
+                Field::LastPx | Field::LastQty | Field::LastSide => own.trade.push((place, field)),
+                Field::Position | Field::AvgPrice | Field::Bought | Field::Sold | Field::Settled | Field::Flat => {
+                    own.ledger.push((place, field));
+                }
+                Field::BookAge => ages.push((place, instrument)),
+                Field::Tick | Field::Lot | Field::FeeMaker | Field::FeeTaker => {
                     let master = bound.instruments.get(usize::from(instrument)).and_then(|&id| instruments.get(id));
-                    match (source(field), master) {
-                        (Source::Fixed, Some(master)) => values[at] = fixed(master, field),
-                        (Source::Fixed, None) => {}
-                        _ => fields.push((at as u32, instrument, field)),
-                    }
+                    values[at] = master.map_or(f64::NAN, |master| fixed(master, field));
                 }
             }
         }
-        fields.sort_by_key(|&(_, instrument, _)| instrument);
-        let starts = (0..=manifest.instruments.len())
-            .map(|idx| fields.partition_point(|&(_, instrument, _)| usize::from(instrument) < idx))
-            .collect();
         let signal_times = vec![TimeNs::MIN; manifest.signals.len()];
-        Self { values, signal_times, fields, starts, signals, ages }
+        Self { values, signal_times, sources, signals, ages }
     }
 
     /// Writes again what comes from a changed source of binding `idx`.
@@ -145,25 +193,42 @@ impl Inputs {
         idx: usize,
         pending: &Pending,
         instrument: &Instrument,
+        units: &Units,
         book: &Book,
-        ledger: &LedgerView,
-        own: &impl OwnDepth,
+        own: &impl Own,
     ) {
-        let bit = 1u64 << idx;
-        let (book_on, trade_on, ledger_on) =
-            ((pending.book | pending.quality) & bit != 0, pending.trades & bit != 0, pending.exec & bit != 0);
-        if !(book_on || trade_on || ledger_on) {
-            return;
+        let Self { values, sources, .. } = self;
+        let Some(sources) = sources.get(idx) else { return };
+        let bit = 1u64 << (idx & 63);
+        let (book_on, ledger_on) = ((pending.book | pending.quality) & bit != 0, pending.exec & bit != 0);
+        if book_on || ledger_on {
+            let (bid, ask) = if book.is_live() { (book.best_bid(), book.best_ask()) } else { (None, None) };
+            if book_on {
+                let [bid_px, bid_qty] = in_units(units, bid);
+                let [ask_px, ask_qty] = in_units(units, ask);
+                let touch = [bid_px, bid_qty, ask_px, ask_qty];
+                for &(at, place) in &sources.touch {
+                    write(values, at, touch[usize::from(place & 3)]);
+                }
+                for &(at, field) in &sources.levels {
+                    write(values, at, level_field(units, book, field));
+                }
+            }
+            for &(at, side) in &sources.others {
+                let best = if side == Side::Buy { bid } else { ask };
+                write(values, at, others_px(units, book, side, best, own));
+            }
         }
-        for &(at, _, field) in &self.fields[self.starts[idx]..self.starts[idx + 1]] {
-            let value = match source(field) {
-                Source::Book if book_on => book_field(instrument, book, field),
-                Source::Both if book_on || ledger_on => others_field(instrument, book, field, own),
-                Source::Trade if trade_on => trade_field(instrument, book, field),
-                Source::Ledger if ledger_on => ledger_field(instrument, book, ledger, field),
-                _ => continue,
-            };
-            self.values[at as usize] = value;
+        if pending.trades & bit != 0 {
+            for &(at, field) in &sources.trade {
+                write(values, at, trade_field(units, book, field));
+            }
+        }
+        if ledger_on {
+            let ledger = own.ledger();
+            for &(at, field) in &sources.ledger {
+                write(values, at, ledger_field(instrument, units, book, &ledger, field));
+            }
         }
     }
 
@@ -193,6 +258,19 @@ impl Inputs {
     }
 }
 
+#[inline]
+fn write(values: &mut [f64], at: u32, value: f64) {
+    if let Some(place) = values.get_mut(at as usize) {
+        *place = value;
+    }
+}
+
+/// Price and quantity of a level as a strategy reads them.
+#[inline]
+fn in_units(units: &Units, level: Option<Level>) -> [f64; 2] {
+    level.map_or([f64::NAN; 2], |level| [units.price_f64(level.px), units.qty_f64(level.qty)])
+}
+
 fn fixed(instrument: &Instrument, field: Field) -> f64 {
     match field {
         Field::Tick => instrument.price_step.f64_of(1),
@@ -203,62 +281,69 @@ fn fixed(instrument: &Instrument, field: Field) -> f64 {
     }
 }
 
+fn level_field(units: &Units, book: &Book, field: Field) -> f64 {
+    if !book.is_live() {
+        return f64::NAN;
+    }
+    let (level, place) = match field {
+        Field::BidPx(idx) => (book.bid_level(usize::from(idx)), 0),
+        Field::BidQty(idx) => (book.bid_level(usize::from(idx)), 1),
+        Field::AskPx(idx) => (book.ask_level(usize::from(idx)), 0),
+        Field::AskQty(idx) => (book.ask_level(usize::from(idx)), 1),
+        _ => (None, 0),
+    };
+    in_units(units, level)[place]
+}
+
+/// Best price of the others on a side whose public best is `best`, which is mostly not ours alone.
 #[inline]
-fn book_field(instrument: &Instrument, book: &Book, field: Field) -> f64 {
-    if !book.is_live() {
-        return f64::NAN;
+fn others_px(units: &Units, book: &Book, side: Side, best: Option<Level>, own: &impl Own) -> f64 {
+    match best {
+        None => f64::NAN,
+        Some(level) if level.qty > own.qty(side, level.px) => units.price_f64(level.px),
+        Some(_) => others_behind(units, book, side, own),
     }
-    let (level, px) = match field {
-        Field::BidPx(idx) => (book.bid_level(usize::from(idx)), true),
-        Field::BidQty(idx) => (book.bid_level(usize::from(idx)), false),
-        Field::AskPx(idx) => (book.ask_level(usize::from(idx)), true),
-        Field::AskQty(idx) => (book.ask_level(usize::from(idx)), false),
-        _ => (None, true),
-    };
-    level.map_or(f64::NAN, |l| if px { instrument.price_f64(l.px) } else { instrument.qty_f64(l.qty) })
 }
 
-fn others_field(instrument: &Instrument, book: &Book, field: Field, own: &impl OwnDepth) -> f64 {
-    if !book.is_live() {
-        return f64::NAN;
-    }
-    let level = match field {
-        Field::OthersBidPx => book.best_bid_less(|px| own.own_qty(Side::Buy, px)),
-        _ => book.best_ask_less(|px| own.own_qty(Side::Sell, px)),
+#[cold]
+fn others_behind(units: &Units, book: &Book, side: Side, own: &impl Own) -> f64 {
+    let level = match side {
+        Side::Buy => book.best_bid_less(|px| own.qty(side, px)),
+        Side::Sell => book.best_ask_less(|px| own.qty(side, px)),
     };
-    level.map_or(f64::NAN, |l| instrument.price_f64(l.px))
+    level.map_or(f64::NAN, |level| units.price_f64(level.px))
 }
 
-fn trade_field(instrument: &Instrument, book: &Book, field: Field) -> f64 {
+fn trade_field(units: &Units, book: &Book, field: Field) -> f64 {
     let Some(trade) = book.last_trade() else { return f64::NAN };
     match field {
-        Field::LastPx => instrument.price_f64(trade.px),
-        Field::LastQty => instrument.qty_f64(trade.qty),
+        Field::LastPx => units.price_f64(trade.px),
+        Field::LastQty => units.qty_f64(trade.qty),
         _ => trade.aggressor.map_or(f64::NAN, |side| side.sign() as f64),
     }
 }
 
-fn ledger_field(instrument: &Instrument, book: &Book, ledger: &LedgerView, field: Field) -> f64 {
+fn ledger_field(instrument: &Instrument, units: &Units, book: &Book, ledger: &LedgerView, field: Field) -> f64 {
     if !ledger.reconciled {
         return f64::NAN;
     }
     let position = &ledger.position;
     match field {
-        Field::Position => instrument.qty_f64(position.qty),
+        Field::Position => units.qty_f64(position.qty),
         Field::AvgPrice => position.avg_price(instrument).unwrap_or(f64::NAN),
-        Field::Bought => instrument.qty_f64(position.bought),
-        Field::Sold => instrument.qty_f64(position.sold),
+        Field::Bought => units.qty_f64(position.bought),
+        Field::Sold => units.qty_f64(position.sold),
         Field::Settled => f64::from(u8::from(ledger.settled)),
-        _ => f64::from(u8::from(ledger.settled && !closable(instrument, book, position.qty))),
+        _ => f64::from(u8::from(ledger.settled && !closable(instrument, units, book, position.qty))),
     }
 }
 
 /// Whether a position can still be traded away; without a price, minimum value counts as reached.
-fn closable(instrument: &Instrument, book: &Book, position: Qty) -> bool {
+fn closable(instrument: &Instrument, units: &Units, book: &Book, position: Qty) -> bool {
     let qty = Qty(position.0.saturating_abs());
     let touch = if position.0 > 0 { book.best_bid() } else { book.best_ask() };
     match touch {
-        Some(level) => tercel_exec::is_tradable(instrument, level.px, qty),
+        Some(level) => units.is_tradable(level.px, qty),
         None => qty >= instrument.min_qty && qty.0 > 0,
     }
 }

@@ -18,11 +18,13 @@ mod market;
 mod outbox;
 mod pace;
 mod problem;
+mod profit;
 mod replay;
 mod report;
 mod runner;
 mod sequencer;
 mod session;
+mod shown;
 mod trade;
 mod venue;
 

@@ -17,6 +17,7 @@ use crate::problem;
 use crate::report::Counters;
 use crate::runner::Runner;
 use crate::session::Session;
+use crate::shown::Shown;
 use crate::trade::Mark;
 use crate::{CoreConfig, Outbox};
 use tercel_book::{Book, BookConfig};
@@ -24,7 +25,7 @@ use tercel_event::{
     Bbo, COMMAND_LEN, Chain, Command, CommandKind, EpochStart, Frame, FrameKind, Note, Reason, StateDigest, StateHash,
     Strategy, Timer, hash_words,
 };
-use tercel_exec::{Plan, WantBuf, Working};
+use tercel_exec::Plan;
 use tercel_order::{OrderConfig, Orders};
 use tercel_risk::Risk;
 use tercel_types::{AccountId, ClOrdId, InstrumentId, Price, Problem, Qty, SourceId, StrategyId, TimeNs};
@@ -60,8 +61,8 @@ pub struct Core {
     hash_pace: HashPace,
     pub(crate) book_sum: BookSum,
     pub(crate) plan: Plan,
-    pub(crate) working: Vec<Working>,
-    pub(crate) want_buf: WantBuf,
+    /// The open orders of a strategy in an instrument that has too many of them for a view of its own.
+    pub(crate) crowd: Shown,
     /// Earliest time at which something refused in this reconciliation may be tried again.
     pub(crate) refused_until: Option<TimeNs>,
     /// Counts of the order table that have been acted on.
@@ -152,8 +153,7 @@ impl Core {
             inputs: 0,
             hash_pace: HashPace::new(config.hash_every_frames),
             plan: Plan::with_capacity(config.orders_max),
-            working: Vec::with_capacity(config.orders_max),
-            want_buf: WantBuf::default(),
+            crowd: Shown::with_capacity(config.orders_max),
             refused_until: None,
             breaches_seen: [0; 4],
             runners,

@@ -1,13 +1,30 @@
 //! One strategy with everything that the core keeps for it.
 use crate::bind::Bound;
-use crate::inputs::{Inputs, Pending};
+use crate::inputs::{Clocks, Inputs, Pending};
 use crate::limits::Limits;
+use crate::profit::Profit;
+use crate::shown::Shown;
 use tercel_event::{Chain, Control, Desires, Instant, Manifest, Strategy};
-use tercel_exec::Slot;
-use tercel_types::{AccountId, DurationNs, Instruments, Money, StrategyId, TimeNs};
+use tercel_exec::{Reader, Slot};
+use tercel_types::{AccountId, DurationNs, InstrumentId, Instruments, StrategyId, TimeNs, Units};
 
 /// Least distance of a strategy's next deadline: one that asks for `now` again and again cannot stop time.
 const DEADLINE_STEP: DurationNs = DurationNs(1_000);
+
+/// Open orders of one strategy in one instrument that are kept as the reconciler sees them; of more, the view is made anew
+/// each time.
+const SHOWN_MAX: usize = 64;
+
+/// One binding, with what is resolved once.
+pub(crate) struct Pair {
+    pub id: InstrumentId,
+    pub units: Units,
+    pub shown: Shown,
+    /// The view of its orders is `Core::crowd`.
+    pub crowded: bool,
+    /// Its retry timer was set and not taken back.
+    pub waits: bool,
+}
 
 pub(crate) struct Runner {
     pub strategy: Box<dyn Strategy>,
@@ -18,11 +35,16 @@ pub(crate) struct Runner {
     pub session: usize,
     pub bound: Bound,
     pub inputs: Inputs,
+    pub clocks: Clocks,
     pub pending: Pending,
     pub desires: Desires,
+    /// Per sink.
+    pub readers: Vec<Reader>,
     /// Per binding.
+    pub pairs: Vec<Pair>,
     pub slots: Vec<Slot>,
     pub limits: Limits,
+    pub profit: Profit,
     /// First limit and first (strategy, instrument) pair in the numbering over all strategies.
     pub limit_base: usize,
     pub pair_base: usize,
@@ -30,9 +52,6 @@ pub(crate) struct Runner {
     pub dirty: u64,
     /// The strategy stopped itself.
     pub stopped: Option<Control>,
-    /// Day number and the strategy's net profit at its start.
-    pub day: i64,
-    pub day_base: Money,
     pub instants: u64,
 }
 
@@ -49,11 +68,21 @@ impl Runner {
         pair_base: usize,
     ) -> Self {
         let manifest = strategy.manifest().clone();
+        let bindings = manifest.instruments.len();
+        let of_binding = |id: &InstrumentId| {
+            let shown = Shown::with_capacity(SHOWN_MAX);
+            instruments.get(*id).map(|own| Pair { id: *id, units: Units::of(own), shown, crowded: false, waits: false })
+        };
+        let sinks = manifest.sinks.iter().enumerate();
         Self {
+            readers: sinks.map(|(idx, sink)| Reader::new(idx as u16, sink)).collect(),
+            pairs: bound.instruments.iter().filter_map(of_binding).collect(),
+            clocks: Clocks::new(&manifest),
+            profit: Profit::new(bindings),
             inputs: Inputs::new(&manifest, &bound, instruments),
             desires: Desires::for_manifest(&manifest),
-            slots: vec![Slot::default(); manifest.instruments.len()],
-            limits: Limits::new(&manifest.limits),
+            slots: vec![Slot::default(); bindings],
+            limits: Limits::new(&manifest.limits, bindings),
             strategy,
             manifest,
             id,
@@ -65,8 +94,6 @@ impl Runner {
             pair_base,
             dirty: 0,
             stopped: None,
-            day: i64::MIN,
-            day_base: Money::ZERO,
             instants: 0,
         }
     }
@@ -80,10 +107,10 @@ impl Runner {
         self.pending.control = true;
     }
 
-    /// One instant; the inputs have been filled.
+    /// One instant; the inputs have been filled, and `ticks` are the clocks of what changed.
     #[inline]
-    pub fn run(&mut self, seq: u64, now: TimeNs) {
-        let ticks = core::mem::take(&mut self.pending).ticks(&self.manifest.clocks);
+    pub fn run(&mut self, seq: u64, now: TimeNs, ticks: u64) {
+        self.pending = Pending::default();
         let (inputs, signal_times) = (&self.inputs.values, &self.inputs.signal_times);
         let instant = Instant { seq, now, ticks, inputs, signal_times };
         self.strategy.on_instant(&instant, &mut self.desires);
@@ -110,8 +137,7 @@ impl Runner {
         self.limits.digest(chain);
         chain.word(self.dirty);
         chain.word(u64::from(self.stopped.is_some()));
-        chain.word(self.day as u64);
-        chain.word(self.day_base.0 as u64);
+        self.profit.digest(chain);
     }
 }
 

@@ -1,21 +1,16 @@
 //! Hot path. From what changed to what is sent: run the strategies that look at it, hold their limits, reconcile, pass risk,
 //! book the order, emit the command.
 use crate::deadlines::TimerClass;
-use crate::inputs::{LedgerView, OwnDepth};
+use crate::inputs::{LedgerView, Own};
 use crate::limits::{LimitEvent, Metrics, Proposal};
-use crate::runner::{Runner, mask};
+use crate::runner::{Pair, Runner, mask};
+use crate::shown::Standing;
 use crate::{Core, Outbox};
 use tercel_book::Book;
-use tercel_event::{Command, CommandKind, Control, NO_OWNER, OrdType, Reason, Tif, TradingState, Verdict};
-use tercel_exec::{Action, Market, Opening, View, Want, Working, WorkingStatus, leg_of, read_sink, reconcile};
-use tercel_order::{Order, OrderState, Orders};
-use tercel_risk::Risk;
-use tercel_types::{
-    AccountId, ClOrdId, Instrument, InstrumentId, Instruments, Money, Price, Qty, Side, StrategyId, TimeNs,
-};
-
-/// Nanoseconds of a UTC day; the trading day of `Calendar::Always` turns at 00:00.
-const DAY_NS: i64 = 86_400_000_000_000;
+use tercel_event::{Command, CommandKind, Control, OrdType, Reason, TradingState, Verdict};
+use tercel_exec::{Action, Market, Opening, View, Want, Working, leg_of, reconcile};
+use tercel_order::Orders;
+use tercel_types::{AccountId, ClOrdId, InstrumentId, Price, Qty, Side, StrategyId, TimeNs};
 
 impl Core {
     /// Everything that the frame made due, in configuration order.
@@ -40,34 +35,42 @@ impl Core {
     fn run_one(&mut self, idx: usize, out: &mut Outbox) {
         let Self { runners, books, orders, sessions, signals, config, now, seq, .. } = self;
         let runner = &mut runners[idx];
-        let reconciled = sessions[runner.session].is_reconciled();
-        let touched = runner.pending.book | runner.pending.quality | runner.pending.trades | runner.pending.exec;
-        let mut rest = touched & mask(runner.bound.instruments.len());
+        let Runner { pairs, inputs, clocks, pending, bound, id, account, session, .. } = runner;
+        let mut ticks = clocks.of_rest(pending);
+        let mut rest = pending.instruments() & mask(pairs.len());
         while rest != 0 {
             let binding = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            let id = runner.bound.instruments[binding];
-            let (Some(instrument), Some(book)) = (config.instruments.get(id), books.get(id.idx())) else { continue };
-            let ledger = LedgerView {
-                reconciled,
-                position: orders.position(runner.id, id),
-                settled: orders.is_settled(runner.id, id),
+            ticks |= clocks.of_instrument(binding, pending);
+            let Some(pair) = pairs.get(binding) else { continue };
+            let (Some(instrument), Some(book)) = (config.instruments.get(pair.id), books.get(pair.id.idx())) else {
+                continue;
             };
-            let own = Own { orders, account: runner.account, instrument: id };
-            runner.inputs.refill(binding, &runner.pending, instrument, book, &ledger, &own);
+            let (strategy, account, instrument_id) = (*id, *account, pair.id);
+            let reconciled = sessions[*session].is_reconciled();
+            let own = OwnOrders { orders, strategy, account, instrument: instrument_id, reconciled };
+            inputs.refill(binding, pending, instrument, &pair.units, book, &own);
         }
-        let book_of = |binding: usize| runner.bound.instruments.get(binding).and_then(|id| books.get(id.idx()));
-        runner.inputs.refill_common(&runner.pending, *now, &runner.bound, signals, book_of);
-        runner.run(*seq, *now);
+        let book_of = |binding: usize| bound.instruments.get(binding).and_then(|id| books.get(id.idx()));
+        inputs.refill_common(pending, *now, bound, signals, book_of);
+        runner.run(*seq, *now, ticks);
         let due = runner.next_deadline(*now);
         self.deadlines.set(TimerClass::Strategy, idx, due);
         self.heed_control(idx, out);
     }
 
     /// `halt`, `finish` and livelock of the strategy itself: latched until `Rearm`.
+    #[inline]
     fn heed_control(&mut self, idx: usize, out: &mut Outbox) {
+        if self.runners[idx].desires.control != Control::Run {
+            self.heed_stop(idx, out);
+        }
+    }
+
+    #[cold]
+    fn heed_stop(&mut self, idx: usize, out: &mut Outbox) {
         let runner = &mut self.runners[idx];
-        if runner.desires.control == Control::Run || runner.stopped.is_some() {
+        if runner.stopped.is_some() {
             return;
         }
         let control = runner.desires.control;
@@ -82,50 +85,29 @@ impl Core {
         self.note(Reason::Verdict as u16, strategy, None, 0, 255, code, i64::from(message), out);
     }
 
-    /// Limits of the strategy at this instant; re-arms their deadlines.
+    /// Limits of the strategy at this instant; keeps their timers.
     fn hold_limits(&mut self, idx: usize, out: &mut Outbox) {
         let Self { runners, books, orders, config, now, deadlines, marks, .. } = self;
-        let Runner { limits, desires, bound, id, day, day_base, limit_base, .. } = &mut runners[idx];
+        let Runner { limits, desires, bound, pairs, profit, id, limit_base, .. } = &mut runners[idx];
         if limits.len() == 0 {
             return;
         }
-        let net = net_profit(&config.instruments, orders, marks, *id, &bound.instruments);
-        let today = now.0.div_euclid(DAY_NS);
-        if *day != today {
-            // The first day counts from the start of the run.
-            *day_base = if *day == i64::MIN { Money::ZERO } else { net };
-            *day = today;
+        if limits.watches_loss || profit.turns_at(*now) {
+            profit.update(*now, &config.instruments, orders, marks, *id, &bound.instruments);
         }
-        let view = MetricsView {
-            books,
-            instruments: &config.instruments,
-            orders,
-            marks,
-            ids: &bound.instruments,
-            strategy: *id,
-            loss: (*day_base - net).to_f64(),
-        };
-        let mut events = [None; 16];
-        let mut count = 0;
-        limits.instant(*now, &desires.values, &view, |event| {
-            if let Some(slot) = events.get_mut(count) {
-                *slot = Some(event);
-                count += 1;
-            }
-        });
-        for at in 0..limits.len() {
-            let slot = *limit_base + at;
-            // Lazily: a later sign of life is looked up when the timer fires, only an earlier bound is set at once.
-            let due = limits.silence_deadline(at, &desires.values, &view);
-            match (due, deadlines.get(TimerClass::Silence, slot)) {
-                (Some(due), Some(armed)) if armed <= due && armed > *now => {}
-                (due, _) => deadlines.set(TimerClass::Silence, slot, due),
-            }
-            deadlines.set(TimerClass::Hold, slot, limits.hold_deadline(at));
+        let view = MetricsView { books, orders, marks, pairs, strategy: *id, loss: profit.loss_today() };
+        limits.instant(*now, &desires.values, &view, deadlines, *limit_base);
+        if !limits.events.is_empty() {
+            self.tell_limits(idx, out);
         }
-        let strategy = *id;
-        for event in events.into_iter().flatten() {
-            let (limit, code, binding) = match event {
+    }
+
+    /// Verdicts that were latched or released become notes.
+    #[cold]
+    fn tell_limits(&mut self, idx: usize, out: &mut Outbox) {
+        for at in 0..self.runners[idx].limits.events.len() {
+            let runner = &self.runners[idx];
+            let (limit, code, binding) = match runner.limits.events[at] {
                 LimitEvent::Latched { limit, verdict: Verdict::Pull(b) } => (limit, 1, Some(b)),
                 LimitEvent::Latched { limit, verdict: Verdict::Flatten(b) } => (limit, 2, Some(b)),
                 LimitEvent::Latched { limit, verdict: Verdict::Halt(_) } => (limit, 3, None),
@@ -133,53 +115,61 @@ impl Core {
                 LimitEvent::Released { limit } => (limit, 0, None),
             };
             self.counters.verdicts += u64::from(code != 0);
-            let instrument = binding.and_then(|b| self.runners[idx].bound.instruments.get(usize::from(b)).copied());
-            self.note(Reason::Verdict as u16, strategy, instrument, 0, 255, code, i64::from(limit), out);
+            let instrument = binding.and_then(|b| runner.bound.instruments.get(usize::from(b)).copied());
+            self.note(Reason::Verdict as u16, runner.id, instrument, 0, 255, code, i64::from(limit), out);
         }
+        self.runners[idx].limits.events.clear();
     }
 
     fn reconcile_one(&mut self, idx: usize, binding: usize, out: &mut Outbox) {
-        let Self { runners, books, orders, sessions, config, risk, now, plan, working, want_buf, .. } = self;
-        let runner = &mut runners[idx];
-        let id = runner.bound.instruments[binding];
-        let (Some(instrument), Some(book)) = (config.instruments.get(id), books.get(id.idx())) else { return };
-        let market = market(book);
+        let Self { runners, books, orders, sessions, config, risk, now, plan, crowd, .. } = self;
+        let Runner { pairs, slots, readers, desires, limits, id, account, session, stopped, .. } = &mut runners[idx];
+        let (Some(pair), Some(slot)) = (pairs.get_mut(binding), slots.get_mut(binding)) else { return };
+        let Some(book) = books.get(pair.id.idx()) else { return };
         let bit = 1u64 << binding;
-        let owner = runner.desires.owners.get(binding).copied().unwrap_or(NO_OWNER);
-        let mut want = read_sink(&runner.manifest.sinks, owner, &runner.desires, instrument, market, want_buf);
-        let mut opening = opening(risk, runner, bit);
-        if runner.limits.flattened & bit != 0 && !matches!(opening, Opening::Blocked(Reason::Operator)) {
+        let opening = opening(risk.state(*id, *account), limits.halted || stopped.is_some(), limits.pulled & bit != 0);
+        let owner = desires.owners.get(binding).and_then(|&owner| readers.get_mut(usize::from(owner)));
+        let (mut want, mut opening) = match owner {
+            Some(reader) => (reader.read(&desires.values, &pair.units, || market(book)), opening),
+            None => (Want::Nothing { reason: Reason::Withdrawn }, opening),
+        };
+        if limits.flattened & bit != 0 && !matches!(opening, Opening::Blocked(Reason::Operator)) {
             // A latched `flatten` outranks the strategy's desire and its halt; only the operator's word outranks it.
-            want = Want::flatten(instrument, market, &config.exec);
+            want = Want::flatten(&pair.units, market(book), &config.exec);
             opening = Opening::ReduceOnly(Reason::Verdict);
         }
-        let session = &sessions[runner.session];
+        let session = &sessions[*session];
         if session.patient && matches!(opening, Opening::Free | Opening::ReduceOnly(_)) {
             return self.hold_one(idx, binding, 0, Reason::NotReconciled, out);
         }
-        working.clear();
-        working.extend(orders.open(runner.id, id).map(as_working));
+        pair.crowded = !pair.shown.refresh(orders, *id, pair.id);
+        if pair.crowded {
+            crowd.clear();
+            crowd.refresh(orders, *id, pair.id);
+        }
         let view = View {
-            instrument,
-            position: orders.position(runner.id, id).qty,
-            working,
+            units: &pair.units,
+            position: orders.position(*id, pair.id).qty,
+            working: if pair.crowded { crowd.working() } else { pair.shown.working() },
             opening,
             session: session.verdict(),
             now: *now,
         };
-        reconcile(want, &view, &config.exec, &mut runner.slots[binding], plan);
+        reconcile(want, &view, &config.exec, slot, plan);
         let wake = plan.wake;
-        let pair = runner.pair_base + binding;
         for at in 0..self.plan.actions.len() {
             let action = self.plan.actions[at];
-            self.act(idx, binding, id, &action, out);
+            self.act(idx, binding, &action, out);
         }
         // A refusal makes its leg wait, which is known only now.
         let wake = match (wake, self.refused_until.take()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.deadlines.set(TimerClass::Retry, pair, wake);
+        let runner = &mut self.runners[idx];
+        if core::mem::replace(&mut runner.pairs[binding].waits, wake.is_some()) || wake.is_some() {
+            self.deadlines.set(TimerClass::Retry, runner.pair_base + binding, wake);
+        }
         for at in 0..self.plan.holds.len() {
             let hold = self.plan.holds[at];
             self.hold_one(idx, binding, hold.leg, hold.reason, out);
@@ -196,93 +186,75 @@ impl Core {
     }
 
     /// One action through limits, risk and the order table; a refusal leaves a note and makes the leg wait.
-    fn act(&mut self, idx: usize, binding: usize, id: InstrumentId, action: &Action, out: &mut Outbox) {
+    fn act(&mut self, idx: usize, binding: usize, action: &Action, out: &mut Outbox) {
         let Some(cl_ord_id) = self.peek_id() else { return self.halt_all(Reason::Inhibited, 10, 0, 0, out) };
-        let runner = &self.runners[idx];
-        let mut command = Command {
-            kind: CommandKind::New as u8,
-            dest: self.sessions[runner.session].src,
-            cl_ord_id,
-            root_cl_ord_id: cl_ord_id,
-            instrument: id,
-            strategy: runner.id,
-            account: runner.account,
-            ord_type: OrdType::Limit as u8,
-            ..self.blank()
-        };
-        match *action {
+        let mut command = self.blank();
+        let Self { runners, sessions, orders, crowd, now, .. } = self;
+        let Runner { pairs, limits, desires, id, account, session, .. } = &mut runners[idx];
+        let pair = &pairs[binding];
+        (command.dest, command.ord_type) = (sessions[*session].src, OrdType::Limit as u8);
+        (command.instrument, command.strategy, command.account) = (pair.id, *id, *account);
+        (command.cl_ord_id, command.root_cl_ord_id) = (cl_ord_id, cl_ord_id);
+        // What the order is beyond what is reserved for it already, where it needs to be allowed.
+        let asks = match *action {
             Action::New { side, px, qty, leg, tif, post_only, reason } => {
-                (command.side, command.px, command.order_qty, command.leg) = (side as u8, px, qty, leg);
-                (command.tif, command.reason) = (tif as u8, reason as u16);
-                command.flags = if post_only { Command::POST_ONLY } else { 0 };
+                (command.kind, command.leg, command.reason) = (CommandKind::New as u8, leg, reason as u16);
+                (command.side, command.px, command.order_qty) = (side as u8, px, qty);
+                (command.tif, command.flags) = (tif as u8, if post_only { Command::POST_ONLY } else { 0 });
+                Some((side, px, qty, qty.0))
             }
-            Action::Replace { root, leg, reason, .. } | Action::Cancel { root, leg, reason } => {
-                let Some(order) = self.orders.get(root) else { return };
-                command.kind = CommandKind::Cancel as u8;
-                (command.root_cl_ord_id, command.orig_cl_ord_id) = (order.root, order.cl_ord_id);
-                (command.side, command.px, command.order_qty) = (order.side as u8, order.px, order.order_qty);
-                (command.tif, command.flags) = (order.tif, order.flags);
-                (command.leg, command.reason) = (leg, reason as u16);
-                if let Action::Replace { px, order_qty, .. } = *action {
-                    (command.kind, command.px, command.order_qty) = (CommandKind::Replace as u8, px, order_qty);
-                }
+            Action::Replace { root, px, order_qty, leg, reason } => {
+                let shown = if pair.crowded { &*crowd } else { &pair.shown };
+                let Some((order, standing)) = shown.find(root) else { return };
+                request(&mut command, CommandKind::Replace, order, standing, leg, reason);
+                (command.px, command.order_qty) = (px, order_qty);
+                let leaves = order_qty.0 - order.cum.0;
+                Some((order.side, px, Qty(leaves), (leaves - order.leaves.0).max(0)))
             }
-        }
-        let refused =
-            if matches!(action, Action::Cancel { .. }) { None } else { self.refuse_by_strategy(idx, binding, action) };
-        let refused = match refused {
-            Some(refusal) => Some(refusal),
+            Action::Cancel { root, leg, reason } => {
+                let shown = if pair.crowded { &*crowd } else { &pair.shown };
+                let Some((order, standing)) = shown.find(root) else { return };
+                request(&mut command, CommandKind::Cancel, order, standing, leg, reason);
+                None
+            }
+        };
+        let breach = asks.and_then(|(side, px, qty, grows_by)| {
+            let open = orders.open_totals(*id, pair.id);
+            let filling = if side == Side::Buy { open.buy_qty } else { open.sell_qty };
+            let proposal = Proposal {
+                units: &pair.units,
+                binding: binding as u16,
+                side,
+                px,
+                qty,
+                filling: filling.0.saturating_add(grows_by),
+                position: orders.position(*id, pair.id).qty,
+                now: *now,
+            };
+            limits.check(&proposal, &desires.values)
+        });
+        let refused = match breach {
+            Some(breach) => {
+                Some(Refusal { control: STRATEGY_LIMIT + breach.limit, value: breach.value, limit: breach.bound })
+            }
             None => self.place(&command).err(),
         };
-        match refused {
-            None => {
-                self.use_id();
-                self.count_command(action);
-                let (retry, now) = (self.config.exec.retry, self.now);
-                let runner = &mut self.runners[idx];
-                if !matches!(action, Action::Cancel { .. }) {
-                    runner.limits.on_sent(now);
-                }
-                runner.slots[binding].on_sent(action, now, retry);
-                self.emit(&mut command, out);
-            }
-            Some(refusal) => {
-                // The id is not tried again: it may be the reason.
-                self.use_id();
-                self.on_refused(idx, binding, &command, refusal, out);
-            }
+        // A refused id is not tried again either: it may be the reason.
+        self.use_id();
+        if let Some(refusal) = refused {
+            return self.on_refused(idx, binding, &command, refusal, out);
         }
+        self.count_command(action);
+        let (retry, now) = (self.config.exec.retry, self.now);
+        let runner = &mut self.runners[idx];
+        if asks.is_some() {
+            runner.limits.on_sent(now);
+        }
+        runner.slots[binding].on_sent(action, now, retry);
+        self.emit(&mut command, out);
     }
 
-    fn refuse_by_strategy(&mut self, idx: usize, binding: usize, action: &Action) -> Option<Refusal> {
-        let (side, px, qty, grows_by) = match *action {
-            Action::New { side, px, qty, .. } => (side, px, qty, qty.0),
-            Action::Replace { root, px, order_qty, .. } => {
-                let order = self.orders.get(root)?;
-                let leaves = order_qty.0 - order.cum_qty.0;
-                (order.side, px, Qty(leaves), (leaves - order.reserved_qty().0).max(0))
-            }
-            Action::Cancel { .. } => return None,
-        };
-        let Self { runners, orders, config, now, .. } = self;
-        let runner = &mut runners[idx];
-        let id = runner.bound.instruments[binding];
-        let instrument = config.instruments.get(id)?;
-        let filling: i64 = orders.open(runner.id, id).filter(|o| o.side == side).map(|o| o.reserved_qty().0).sum();
-        let proposal = Proposal {
-            instrument,
-            binding: binding as u16,
-            side,
-            px,
-            qty,
-            filling: filling.saturating_add(grows_by),
-            position: orders.position(runner.id, id).qty,
-            now: *now,
-        };
-        let breach = runner.limits.check(&proposal, &runner.desires.values)?;
-        Some(Refusal { control: STRATEGY_LIMIT + breach.limit, value: breach.value, limit: breach.bound })
-    }
-
+    #[cold]
     pub(crate) fn on_refused(
         &mut self,
         idx: usize,
@@ -319,44 +291,30 @@ pub(crate) struct Refusal {
     pub limit: i64,
 }
 
+/// What a strategy may open in one instrument; `pulled` is that instrument's verdict.
 #[inline]
-fn opening(risk: &Risk, runner: &Runner, bit: u64) -> Opening {
-    match risk.state(runner.id, runner.account) {
+fn opening(state: TradingState, stopped: bool, pulled: bool) -> Opening {
+    match state {
         TradingState::Halted => Opening::Blocked(Reason::Operator),
-        _ if runner.limits.halted || runner.stopped.is_some() => Opening::Blocked(Reason::Verdict),
-        _ if runner.limits.pulled & bit != 0 => Opening::Pulled(Reason::Verdict),
+        _ if stopped => Opening::Blocked(Reason::Verdict),
+        _ if pulled => Opening::Pulled(Reason::Verdict),
         TradingState::Reducing => Opening::ReduceOnly(Reason::Operator),
         TradingState::Active => Opening::Free,
     }
 }
 
+/// A request about a standing order: it repeats what stands.
 #[inline]
-fn market(book: &Book) -> Market {
-    Market { live: book.is_live(), bid: book.best_bid().map(|l| l.px), ask: book.best_ask().map(|l| l.px) }
+fn request(command: &mut Command, kind: CommandKind, order: &Working, standing: &Standing, leg: u16, reason: Reason) {
+    (command.kind, command.leg, command.reason) = (kind as u8, leg, reason as u16);
+    (command.root_cl_ord_id, command.orig_cl_ord_id) = (order.root, standing.cl_ord_id);
+    (command.side, command.px, command.order_qty) = (order.side as u8, order.px_standing, standing.order_qty);
+    (command.tif, command.flags) = (standing.tif, standing.flags);
 }
 
 #[inline]
-pub(crate) fn as_working(order: &Order) -> Working {
-    let status = match order.state {
-        OrderState::PendingNew => WorkingStatus::PendingNew,
-        OrderState::PendingCancel | OrderState::PendingBoth => WorkingStatus::PendingCancel,
-        OrderState::PendingReplace => WorkingStatus::PendingReplace,
-        OrderState::Unknown => WorkingStatus::Unknown,
-        _ => WorkingStatus::Live,
-    };
-    Working {
-        root: order.root,
-        side: order.side,
-        px: order.replace.map_or(order.px, |request| request.px),
-        px_standing: order.px,
-        leaves: order.reserved_qty(),
-        cum: order.cum_qty,
-        leg: order.leg,
-        status,
-        cancel_requested: order.cancel.is_some(),
-        resting: order.tif != Tif::Ioc as u8,
-        post_only: order.flags & Command::POST_ONLY != 0,
-    }
+fn market(book: &Book) -> Market {
+    Market { live: book.is_live(), bid: book.best_bid().map(|l| l.px), ask: book.best_ask().map(|l| l.px) }
 }
 
 /// The price at which a position could be closed: the last live bid of a long, ask of a short.
@@ -373,68 +331,56 @@ impl Mark {
     }
 }
 
-/// Net profit of one strategy over its instruments: realised + unrealised − fees, marks where there are any.
-pub(crate) fn net_profit(
-    instruments: &Instruments,
-    orders: &Orders,
-    marks: &[Mark],
-    strategy: StrategyId,
-    ids: &[InstrumentId],
-) -> Money {
-    let mut net = Money::ZERO;
-    for &id in ids {
-        let position = orders.position(strategy, id);
-        let mark = marks.get(id.idx()).and_then(|mark| mark.of(position.qty));
-        let open = instruments.get(id).zip(mark).and_then(|(i, mark)| position.unrealised(i, mark));
-        net += position.realised + open.unwrap_or(Money::ZERO) - position.fees;
-    }
-    net
-}
-
-struct Own<'a> {
+struct OwnOrders<'a> {
     orders: &'a Orders,
+    strategy: StrategyId,
     account: AccountId,
     instrument: InstrumentId,
+    reconciled: bool,
 }
 
-impl OwnDepth for Own<'_> {
-    fn own_qty(&self, side: Side, px: Price) -> Qty {
+impl Own for OwnOrders<'_> {
+    #[inline]
+    fn qty(&self, side: Side, px: Price) -> Qty {
         self.orders.own_qty_at(self.account, self.instrument, side, px)
+    }
+
+    #[inline]
+    fn ledger(&self) -> LedgerView {
+        LedgerView {
+            reconciled: self.reconciled,
+            position: self.orders.position(self.strategy, self.instrument),
+            settled: self.orders.is_settled(self.strategy, self.instrument),
+        }
     }
 }
 
 struct MetricsView<'a> {
     books: &'a [Book],
-    instruments: &'a Instruments,
     orders: &'a Orders,
     marks: &'a [Mark],
-    ids: &'a [InstrumentId],
+    pairs: &'a [Pair],
     strategy: StrategyId,
     loss: f64,
 }
 
-impl MetricsView<'_> {
-    fn instrument(&self, binding: u16) -> Option<&Instrument> {
-        self.instruments.get(*self.ids.get(usize::from(binding))?)
-    }
-}
-
 impl Metrics for MetricsView<'_> {
     fn feed_alive(&self, binding: u16) -> Option<TimeNs> {
-        let book = self.books.get(self.ids.get(usize::from(binding))?.idx())?;
+        let book = self.books.get(self.pairs.get(usize::from(binding))?.id.idx())?;
         Some(book.last_alive()).filter(|&at| at != TimeNs::MIN)
     }
 
+    #[inline]
     fn loss_today(&self) -> f64 {
         self.loss
     }
 
     fn exposure(&self, binding: u16) -> (f64, f64) {
-        let Some(instrument) = self.instrument(binding) else { return (0.0, 0.0) };
-        let qty = self.orders.position(self.strategy, instrument.id).qty;
-        let mark = self.marks.get(instrument.id.idx()).and_then(|mark| mark.of(qty));
-        let value = mark.and_then(|px| instrument.notional(px, qty)).map_or(0.0, |m| m.to_f64().abs());
-        (instrument.qty_f64(qty).abs(), value)
+        let Some(Pair { id, units, .. }) = self.pairs.get(usize::from(binding)) else { return (0.0, 0.0) };
+        let qty = self.orders.position(self.strategy, *id).qty;
+        let mark = self.marks.get(id.idx()).and_then(|mark| mark.of(qty));
+        let value = mark.and_then(|px| units.notional(px, qty)).map_or(0.0, |m| m.to_f64().abs());
+        (units.qty_f64(qty).abs(), value)
     }
 }
 

@@ -1,6 +1,6 @@
 //! From what a strategy wants to what has to be sent: the reconciler between desired state and working orders.
 //!
-//!   `Desires` ──▶ [`WantBuf`] (steps and lots) ──▶ [`reconcile`] ◀── [`Working`] orders
+//!   `Desires` ──▶ [`Reader`] (steps and lots) ──▶ [`reconcile`] ◀── [`Working`] orders
 //!                                                     └──▶ [`Plan`]: actions with reasons, holds with reasons, a wake time
 //!
 //! Pure functions and a few words of memory per (strategy, instrument) in [`Slot`]; no clock, no order table, no risk: the
@@ -14,7 +14,7 @@ mod working;
 
 pub use reconcile::{Opening, View, reconcile};
 pub use slot::{Action, Hold, Plan, Slot};
-pub use want::{ExecConfig, LegWant, Market, Want, WantBuf, is_tradable, read_sink};
+pub use want::{ExecConfig, LegWant, Market, Reader, Want};
 pub use working::{Working, WorkingStatus, leg_of, leg_tag};
 
 /// Legs of one quote that the reconciler can hold.

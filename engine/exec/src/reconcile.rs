@@ -5,10 +5,9 @@
 //!             counts everything that can still fill, in flight and unknown included, as filled.
 //!             Only an acknowledged order without an open request is replaced. `Unknown` is cancelled, never replaced.
 //! Cost        O(legs · working orders), both at most a few; no allocation within the capacity of the `Plan`.
-use crate::want::is_tradable;
 use crate::{Action, ExecConfig, LegWant, MAX_LEGS, Plan, Slot, Want, Working, WorkingStatus, leg_tag};
 use tercel_event::{NO_OWNER, Reason, Tif};
-use tercel_types::{Instrument, Price, Qty, Side, TimeNs};
+use tercel_types::{Price, Qty, Side, TimeNs, Units};
 
 /// What may be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub enum Opening {
 /// The state that a desire is held against.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    pub instrument: &'a Instrument,
+    pub units: &'a Units,
     /// The strategy's own, signed.
     pub position: Qty,
     /// Every order of this strategy and instrument that is not terminal.
@@ -55,10 +54,11 @@ pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mu
                 cancel_all(view, plan, reason);
                 plan.hold(0, Reason::Inhibited);
             } else {
+                let free = opening == Opening::Free;
                 // While opening is inhibited nothing beyond the position may rest, not even what would be kept.
-                let keep_qty = if opening == Opening::Free { keep_qty } else { Qty::ZERO };
-                let keep = Keep { steps: keep_steps, qty: keep_qty };
-                quote(sink, legs, post_only, keep, view, slot, plan);
+                let keep = Keep { steps: keep_steps, qty: if free { keep_qty } else { Qty::ZERO } };
+                let quote = Quote { sink, stated: legs, legs, post_only, keep };
+                if free { quote_legs(&quote, view, slot, plan) } else { reducing_quote(&quote, view, slot, plan) }
             }
         }
         (Want::Target { sink, target, buy_px, sell_px, tries }, _) => {
@@ -102,62 +102,110 @@ struct Keep {
     qty: Qty,
 }
 
-fn quote(sink: u16, legs: &[LegWant], post_only: bool, keep: Keep, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
-    let mut of_leg = [usize::MAX; MAX_LEGS];
-    // First every order that carries the leg's tag, then adoption of what a former owner left on the same side.
-    for (idx, leg) in legs.iter().enumerate() {
-        let tag = leg_tag(sink, idx);
-        of_leg[idx] = position(view.working, |at, w| {
-            w.leg == tag && w.side == leg.side && w.resting && w.post_only == post_only && !of_leg.contains(&at)
-        });
-    }
-    for (idx, leg) in legs.iter().enumerate() {
-        if of_leg[idx] == usize::MAX && leg.want.is_ok() {
-            of_leg[idx] = position(view.working, |at, w| {
-                w.leg >> 8 != sink
-                    && w.side == leg.side
-                    && w.resting
-                    && w.post_only == post_only
-                    && w.status == WorkingStatus::Live
-                    && !of_leg.contains(&at)
-            });
+/// Index of the order that a leg has; `NONE` where it has none.
+type OfLeg = [u32; MAX_LEGS];
+const NONE: u32 = u32::MAX;
+
+/// A quote as stated, with the orders of its legs.
+#[derive(Clone, Copy)]
+struct Quote<'a> {
+    sink: u16,
+    /// What is wanted, and what of it may be.
+    stated: &'a [LegWant],
+    legs: &'a [LegWant],
+    post_only: bool,
+    keep: Keep,
+}
+
+/// The same under an opening that is not free: nothing beyond the position may rest.
+#[cold]
+fn reducing_quote(quote: &Quote<'_>, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
+    let mut clipped = core::mem::take(&mut plan.clipped);
+    clip(quote.stated, view, &mut clipped);
+    quote_legs(&Quote { legs: &clipped, ..*quote }, view, slot, plan);
+    plan.clipped = clipped;
+}
+
+#[inline]
+fn quote_legs(quote: &Quote<'_>, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
+    let mut of_leg = [NONE; MAX_LEGS];
+    let mut taken_count = 0;
+    // First every order that carries the leg's tag, which is no other leg's.
+    for (idx, leg) in quote.legs.iter().enumerate() {
+        let tag = leg_tag(quote.sink, idx);
+        let own = |w: &Working| w.leg == tag && w.side == leg.side && w.resting && w.post_only == quote.post_only;
+        if let Some(at) = view.working.iter().position(own) {
+            of_leg[idx] = at as u32;
+            taken_count += 1;
         }
     }
-    let (mut filling, mut desired) = ([0i64; 2], [0i64; 2]);
-    for (at, order) in view.working.iter().enumerate() {
-        let side = side_idx(order.side);
-        filling[side] = filling[side].saturating_add(order.leaves.0);
-        if !of_leg.contains(&at) {
-            cancel(order, plan, Reason::Withdrawn);
-        }
+    if taken_count < view.working.len() {
+        adopt_or_cancel(quote, &mut of_leg, view, plan);
     }
-    let mut reducible = view.position.0.saturating_abs();
-    let mut wants = [Err(Reason::Withdrawn); MAX_LEGS];
-    for (idx, leg) in legs.iter().enumerate() {
-        wants[idx] = allowed(leg, view, &mut reducible);
-        let Ok((px, qty)) = wants[idx] else { continue };
-        let kept = view.working.get(of_leg[idx]).filter(|order| !moved(order, px, qty, keep).any());
-        let side = side_idx(leg.side);
-        desired[side] = desired[side].saturating_add(kept.map_or(qty.0, |order| order.leaves.0));
-    }
-    // What each side may still add before it can fill more than the worse of what works and what is wanted.
-    let mut room = [0, 1].map(|side| desired[side].max(filling[side]).saturating_sub(filling[side]));
-    for (idx, leg) in legs.iter().enumerate() {
-        let order = view.working.get(of_leg[idx]);
-        let leg = Leg { tag: leg_tag(sink, idx), idx, side: leg.side, want: wants[idx], post_only, keep };
-        one_leg(leg, order, &mut room[side_idx(leg.side)], view, slot, plan);
+    // What each side may still add before it can fill more than the worse of what works and what is wanted: asked for by
+    // legs that open or grow, and not before the first of them.
+    let mut room = None;
+    for idx in 0..quote.legs.len() {
+        one_leg(quote, &of_leg, idx, &mut room, view, slot, plan);
     }
 }
 
-/// One leg of a quote with its desire.
-#[derive(Clone, Copy)]
-struct Leg {
-    tag: u16,
-    idx: usize,
-    side: Side,
-    want: Result<(Price, Qty), Reason>,
-    post_only: bool,
-    keep: Keep,
+/// Orders that carry no leg's tag: legs without one adopt what a former owner left on their side, the rest goes.
+#[cold]
+fn adopt_or_cancel(quote: &Quote<'_>, of_leg: &mut OfLeg, view: &View<'_>, plan: &mut Plan) {
+    for (idx, leg) in quote.stated.iter().enumerate() {
+        if of_leg[idx] == NONE && leg.want.is_ok() {
+            let mut working = view.working.iter().enumerate();
+            let left = working.find(|(at, w)| {
+                w.leg >> 8 != quote.sink
+                    && w.side == leg.side
+                    && w.resting
+                    && w.post_only == quote.post_only
+                    && w.status == WorkingStatus::Live
+                    && !of_leg.contains(&(*at as u32))
+            });
+            of_leg[idx] = left.map_or(NONE, |(at, _)| at as u32);
+        }
+    }
+    for (at, order) in view.working.iter().enumerate() {
+        if !of_leg.contains(&(at as u32)) {
+            cancel(order, plan, Reason::Withdrawn);
+        }
+    }
+}
+
+/// The side that reduces, up to what is left of the position.
+fn clip(legs: &[LegWant], view: &View<'_>, clipped: &mut Vec<LegWant>) {
+    let mut reducible = view.position.0.saturating_abs();
+    clipped.clear();
+    for leg in legs {
+        let want = leg.want.and_then(|(px, qty)| {
+            let reduces = leg.side.sign() * view.position.0.signum() < 0;
+            let qty = Qty(if reduces { qty.0.min(reducible) } else { 0 });
+            if !view.units.is_tradable(px, qty) {
+                return Err(Reason::Inhibited);
+            }
+            reducible -= qty.0;
+            Ok((px, qty))
+        });
+        clipped.push(LegWant { side: leg.side, want });
+    }
+}
+
+/// What each side may add: the worse of what works and what is wanted, less what works.
+fn room_of(quote: &Quote<'_>, of_leg: &OfLeg, working: &[Working]) -> [i64; 2] {
+    let (mut filling, mut desired) = ([0i64; 2], [0i64; 2]);
+    for order in working {
+        let side = side_idx(order.side);
+        filling[side] = filling[side].saturating_add(order.leaves.0);
+    }
+    for (leg, &at) in quote.legs.iter().zip(of_leg) {
+        let Ok((px, qty)) = leg.want else { continue };
+        let kept = working.get(at as usize).filter(|order| !moved(order, px, qty, quote.keep).any());
+        let side = side_idx(leg.side);
+        desired[side] = desired[side].saturating_add(kept.map_or(qty.0, |order| order.leaves.0));
+    }
+    [0, 1].map(|side| desired[side].max(filling[side]).saturating_sub(filling[side]))
 }
 
 /// How a working order differs from its desire, beyond what is kept.
@@ -185,73 +233,47 @@ fn moved(order: &Working, px: Price, qty: Qty, keep: Keep) -> Moved {
     }
 }
 
-/// The leg under `ReduceOnly`: the side that reduces, up to what is left of the position.
-fn allowed(leg: &LegWant, view: &View<'_>, reducible: &mut i64) -> Result<(Price, Qty), Reason> {
-    let (px, qty) = leg.want?;
-    if view.opening == Opening::Free {
-        return Ok((px, qty));
-    }
-    let reduces = leg.side.sign() * view.position.0.signum() < 0;
-    let clipped = Qty(if reduces { qty.0.min(*reducible) } else { 0 });
-    if !is_tradable(view.instrument, px, clipped) {
-        return Err(Reason::Inhibited);
-    }
-    *reducible -= clipped.0;
-    Ok((px, clipped))
-}
-
-fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
-    let (idx, backoff_until, rests_until) = (leg.idx, slot.leg_not_before[leg.idx], slot.leg_rests_until[leg.idx]);
-    let Some(order) = order else {
-        match (leg.want, view.session) {
-            (Err(reason), _) | (Ok(_), Err(reason)) => plan.hold(idx, reason),
-            (Ok((_, qty)), Ok(())) if qty.0 > *room => plan.hold(idx, Reason::InFlight),
-            (Ok(_), Ok(())) if view.now < backoff_until => {
-                plan.wake_at(backoff_until);
-                plan.hold(idx, Reason::RiskRefused);
-            }
-            (Ok(_), Ok(())) if view.now < rests_until => {
-                plan.wake_at(rests_until);
-                plan.hold(idx, Reason::Refilling);
-            }
-            (Ok((px, _)), Ok(())) if crosses_own(view, leg.side, px) => plan.hold(idx, Reason::SelfCross),
-            (Ok((px, qty)), Ok(())) => {
-                *room -= qty.0;
-                let (side, tag, post_only) = (leg.side, leg.tag, leg.post_only);
-                let reason = Reason::Desired;
-                plan.actions.push(Action::New { side, px, qty, leg: tag, tif: Tif::Gtc, post_only, reason });
-            }
-        }
-        return;
+#[inline]
+fn one_leg(
+    quote: &Quote<'_>,
+    of_leg: &OfLeg,
+    idx: usize,
+    room: &mut Option<[i64; 2]>,
+    view: &View<'_>,
+    slot: &mut Slot,
+    plan: &mut Plan,
+) {
+    let LegWant { side, want } = quote.legs[idx];
+    let Some(order) = view.working.get(of_leg[idx] as usize) else {
+        return open_leg(quote, of_leg, idx, room, view, slot, plan);
     };
-    let (px, qty) = match leg.want {
+    let (px, qty) = match want {
         Ok(want) => want,
         Err(reason) => {
             cancel(order, plan, reason);
             return plan.hold(idx, reason);
         }
     };
-    let moved = moved(order, px, qty, leg.keep);
+    let moved = moved(order, px, qty, quote.keep);
     match order.status {
         WorkingStatus::Live if !moved.any() => plan.hold(idx, Reason::KeepWithin),
         WorkingStatus::Live => {
             let more = (qty.0 - order.leaves.0).max(0);
-            if view.session.is_err() || view.now < backoff_until {
+            if view.session.is_err() || view.now < slot.leg_not_before[idx] {
                 // A desire that a replace cannot follow is followed by leaving the market.
                 cancel(order, plan, moved.reason());
-            } else if more > *room {
+            } else if more > 0
+                && more > room.get_or_insert_with(|| room_of(quote, of_leg, view.working))[side_idx(side)]
+            {
                 plan.hold(idx, Reason::InFlight);
-            } else if crosses_own(view, leg.side, px) {
+            } else if crosses_own(view, side, px) {
                 plan.hold(idx, Reason::SelfCross);
             } else if let Some(order_qty) = order.cum.checked_add(qty) {
-                *room -= more;
-                plan.actions.push(Action::Replace {
-                    root: order.root,
-                    px,
-                    order_qty,
-                    leg: leg.tag,
-                    reason: moved.reason(),
-                });
+                if let Some(room) = room {
+                    room[side_idx(side)] -= more;
+                }
+                let (root, leg, reason) = (order.root, leg_tag(quote.sink, idx), moved.reason());
+                plan.actions.push(Action::Replace { root, px, order_qty, leg, reason });
             }
         }
         WorkingStatus::Unknown => {
@@ -263,6 +285,40 @@ fn one_leg(leg: Leg, order: Option<&Working>, room: &mut i64, view: &View<'_>, s
         WorkingStatus::PendingNew | WorkingStatus::PendingReplace | WorkingStatus::PendingCancel => {
             plan.hold(idx, Reason::InFlight);
         }
+    }
+}
+
+/// A leg that has no order.
+fn open_leg(
+    quote: &Quote<'_>,
+    of_leg: &OfLeg,
+    idx: usize,
+    room: &mut Option<[i64; 2]>,
+    view: &View<'_>,
+    slot: &mut Slot,
+    plan: &mut Plan,
+) {
+    let LegWant { side, want } = quote.legs[idx];
+    let (px, qty) = match (want, view.session) {
+        (Err(reason), _) | (Ok(_), Err(reason)) => return plan.hold(idx, reason),
+        (Ok(want), Ok(())) => want,
+    };
+    let room = &mut room.get_or_insert_with(|| room_of(quote, of_leg, view.working))[side_idx(side)];
+    let (backoff_until, rests_until) = (slot.leg_not_before[idx], slot.leg_rests_until[idx]);
+    if qty.0 > *room {
+        plan.hold(idx, Reason::InFlight);
+    } else if view.now < backoff_until {
+        plan.wake_at(backoff_until);
+        plan.hold(idx, Reason::RiskRefused);
+    } else if view.now < rests_until {
+        plan.wake_at(rests_until);
+        plan.hold(idx, Reason::Refilling);
+    } else if crosses_own(view, side, px) {
+        plan.hold(idx, Reason::SelfCross);
+    } else {
+        *room -= qty.0;
+        let (leg, post_only, reason) = (leg_tag(quote.sink, idx), quote.post_only, Reason::Desired);
+        plan.actions.push(Action::New { side, px, qty, leg, tif: Tif::Gtc, post_only, reason });
     }
 }
 
@@ -322,7 +378,7 @@ fn target_order(
         (Err(reason), _) | (Ok(()), Err(reason)) => return plan.hold(0, reason),
         (Ok(()), Ok(px)) => px,
     };
-    if !is_tradable(view.instrument, px, qty) {
+    if !view.units.is_tradable(px, qty) {
         return plan.hold(0, if own > 0 { wait } else { Reason::BelowMinimum });
     }
     if slot.tries_used >= tries {
@@ -343,9 +399,4 @@ fn side_idx(side: Side) -> usize {
         Side::Buy => 0,
         Side::Sell => 1,
     }
-}
-
-#[inline]
-fn position(working: &[Working], test: impl Fn(usize, &Working) -> bool) -> usize {
-    working.iter().enumerate().find(|(at, w)| test(*at, w)).map_or(usize::MAX, |(at, _)| at)
 }

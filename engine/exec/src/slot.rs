@@ -1,5 +1,5 @@
 //! What the reconciler remembers per (strategy, instrument), and what it answers.
-use crate::MAX_LEGS;
+use crate::{LegWant, MAX_LEGS};
 use tercel_event::{Chain, NO_OWNER, Reason, Tif};
 use tercel_types::{ClOrdId, DurationNs, Price, Qty, Side, TimeNs};
 
@@ -45,11 +45,18 @@ pub struct Plan {
     pub holds: Vec<Hold>,
     /// When to reconcile again although nothing happens.
     pub wake: Option<TimeNs>,
+    /// Legs of a quote that may only reduce.
+    pub(crate) clipped: Vec<LegWant>,
 }
 
 impl Plan {
     pub fn with_capacity(orders: usize) -> Self {
-        Self { actions: Vec::with_capacity(orders + MAX_LEGS), holds: Vec::with_capacity(MAX_LEGS + 1), wake: None }
+        Self {
+            actions: Vec::with_capacity(orders + MAX_LEGS),
+            holds: Vec::with_capacity(MAX_LEGS + 1),
+            wake: None,
+            clipped: Vec::with_capacity(MAX_LEGS),
+        }
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! A desired state in steps and lots: the one place where a strategy's `f64` becomes prices and quantities.
 use crate::MAX_LEGS;
-use tercel_event::{Desires, NO_OWNER, QuoteWith, Reason, SinkSpec, Via};
-use tercel_types::{DurationNs, Instrument, Price, Problem, Qty, Side};
+use tercel_event::{Reason, SinkSpec, Via};
+use tercel_types::{DurationNs, Memo, Price, Problem, Qty, Side, Units};
 
 /// Settings of the reconciler.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,94 +86,113 @@ pub enum Want<'a> {
     },
 }
 
-/// Holds the legs that a [`Want`] borrows.
+/// Reads the desire of one sink, always for the same instrument. Missing slots, NaN and prices out of range become reasons, not errors.
+/// It remembers what the newest numbers came to, and nothing else: equal values give equal wants, whatever came before.
 #[derive(Clone, Debug)]
-pub struct WantBuf {
-    legs: [LegWant; MAX_LEGS],
+pub struct Reader {
+    sink: u16,
+    kind: Kind,
 }
 
-impl Default for WantBuf {
-    fn default() -> Self {
-        Self { legs: [LegWant { side: Side::Buy, want: Err(Reason::NotReady) }; MAX_LEGS] }
-    }
+#[derive(Clone, Debug)]
+enum Kind {
+    Quote {
+        first_slot: usize,
+        quantities: Box<[Memo<Option<Qty>>]>,
+        /// What the [`Want`] borrows; as long as `quantities`.
+        legs: Box<[LegWant]>,
+        post_only: bool,
+        keep: Option<(usize, Memo<i64>)>,
+        keep_qty: Option<(usize, Memo<Qty>)>,
+    },
+    Target {
+        slot: usize,
+        via: Via,
+    },
 }
 
-/// Whether a quantity can be an order at all: not below the instrument's minimum quantity and value.
-#[inline]
-pub fn is_tradable(instrument: &Instrument, px: Price, qty: Qty) -> bool {
-    qty.0 > 0
-        && qty >= instrument.min_qty
-        && instrument.notional(px, qty).is_some_and(|value| value.0.abs() >= instrument.min_notional.0)
-}
-
-/// Reads the desire of `owner` for its instrument. Missing slots, NaN and prices out of range become reasons, not errors.
-pub fn read_sink<'a>(
-    sinks: &[SinkSpec],
-    owner: u16,
-    desires: &Desires,
-    instrument: &Instrument,
-    market: Market,
-    buf: &'a mut WantBuf,
-) -> Want<'a> {
-    let spec = if owner == NO_OWNER { None } else { sinks.get(usize::from(owner)) };
-    let value = |slot: usize| desires.values.get(slot).copied().unwrap_or(f64::NAN);
-    match spec {
-        None => Want::Nothing { reason: Reason::Withdrawn },
-        Some(SinkSpec::Quote { legs, first_slot, with, .. }) => {
-            let count = legs.len().min(MAX_LEGS);
-            for (idx, (leg, out)) in legs.iter().zip(&mut buf.legs).enumerate() {
-                let (px, qty) = (value(first_slot + 2 * idx), value(first_slot + 2 * idx + 1));
-                *out = LegWant { side: leg.side, want: leg_want(instrument, leg.side, px, qty) };
+impl Reader {
+    /// Of sink number `sink` of a manifest.
+    pub fn new(sink: u16, spec: &SinkSpec) -> Self {
+        let kind = match spec {
+            SinkSpec::Quote { legs, first_slot, with, .. } => {
+                let sides = legs.iter().take(MAX_LEGS).map(|leg| leg.side);
+                let legs: Box<[_]> = sides.map(|side| LegWant { side, want: Err(Reason::Withdrawn) }).collect();
+                Kind::Quote {
+                    first_slot: *first_slot,
+                    quantities: vec![Memo::new(None); legs.len()].into(),
+                    legs,
+                    post_only: with.post_only,
+                    keep: with.keep_slot.map(|slot| (slot, Memo::new(0))),
+                    keep_qty: with.keep_qty_slot.map(|slot| (slot, Memo::new(Qty::ZERO))),
+                }
             }
-            let (keep_steps, keep_qty) = keep(instrument, with, value);
-            Want::Quote { sink: owner, legs: &buf.legs[..count], post_only: with.post_only, keep_steps, keep_qty }
-        }
-        Some(SinkSpec::Target { slot, via, .. }) => {
-            let target = instrument.qty_of(value(*slot));
-            let (buy_px, sell_px, tries) = match *via {
-                Via::Aggressive { max_slip_slot } => {
-                    let (buy, sell) = touch_prices(instrument, market, value(max_slip_slot));
-                    (buy, sell, u32::MAX)
+            SinkSpec::Target { slot, via, .. } => Kind::Target { slot: *slot, via: *via },
+        };
+        Self { sink, kind }
+    }
+
+    /// The desire as `values` states it; `market` is asked only by sinks that trade at the touch.
+    #[inline]
+    pub fn read(&mut self, values: &[f64], units: &Units, market: impl FnOnce() -> Market) -> Want<'_> {
+        let sink = self.sink;
+        match &mut self.kind {
+            Kind::Quote { first_slot, quantities, legs, post_only, keep, keep_qty } => {
+                let stated = values.get(*first_slot..).unwrap_or_default().as_chunks::<2>().0;
+                for ((leg, memo), [px, qty]) in legs.iter_mut().zip(quantities.iter_mut()).zip(stated) {
+                    let qty = memo.get(*qty, |x| units.qty_of(x));
+                    leg.want = leg_want(units, leg.side, *px, qty);
                 }
-                Via::Ioc { limit_slot, tries } => {
-                    let limit = |side| instrument.price_of(value(limit_slot), side).ok_or(Reason::PriceAbsent);
-                    (limit(Side::Buy), limit(Side::Sell), tries)
+                for leg in legs.iter_mut().skip(stated.len()) {
+                    leg.want = Err(Reason::Withdrawn);
                 }
-            };
-            Want::Target { sink: owner, target, buy_px, sell_px, tries }
+                let value = |slot: usize| values.get(slot).copied().unwrap_or(f64::NAN);
+                // `price_of` toward the passive side of a buy is the floor: `keep` is never widened by rounding.
+                let steps = |x| units.price_of(x, Side::Buy).map_or(0, |px| px.0.max(0));
+                let lots = |x| Qty(units.qty_of(x).map_or(0, |qty| qty.0.max(0)));
+                let keep_steps = keep.as_mut().map_or(0, |(slot, memo)| memo.get(value(*slot), steps));
+                let keep_qty = keep_qty.as_mut().map_or(Qty::ZERO, |(slot, memo)| memo.get(value(*slot), lots));
+                Want::Quote { sink, legs, post_only: *post_only, keep_steps, keep_qty }
+            }
+            Kind::Target { slot, via } => target(sink, units, *slot, via, values, market()),
         }
     }
 }
 
-fn leg_want(instrument: &Instrument, side: Side, px: f64, qty: f64) -> Result<(Price, Qty), Reason> {
-    let (px, qty) = match (instrument.price_of(px, side), instrument.qty_of(qty)) {
+#[inline]
+fn leg_want(units: &Units, side: Side, px: f64, qty: Option<Qty>) -> Result<(Price, Qty), Reason> {
+    let (px, qty) = match (units.price_of(px, side), qty) {
         (Some(px), Some(qty)) => (px, qty),
         // An absent leg is the ordinary way to say "not in the market"; only a present price that has no steps is odd.
         (None, Some(_)) if !px.is_nan() => return Err(Reason::PriceAbsent),
         _ => return Err(Reason::Withdrawn),
     };
-    if is_tradable(instrument, px, qty) { Ok((px, qty)) } else { Err(Reason::BelowMinimum) }
+    if units.is_tradable(px, qty) { Ok((px, qty)) } else { Err(Reason::BelowMinimum) }
 }
 
-fn keep(instrument: &Instrument, with: &QuoteWith, value: impl Fn(usize) -> f64) -> (i64, Qty) {
-    // `price_of` toward the passive side of a buy is the floor: `keep` is never widened by rounding.
-    let steps = with.keep_slot.and_then(|slot| instrument.price_of(value(slot), Side::Buy)).map_or(0, |p| p.0.max(0));
-    let qty = with.keep_qty_slot.and_then(|slot| instrument.qty_of(value(slot))).map_or(0, |q| q.0.max(0));
-    (steps, Qty(qty))
+fn target(sink: u16, units: &Units, slot: usize, via: &Via, values: &[f64], market: Market) -> Want<'static> {
+    let value = |slot: usize| values.get(slot).copied().unwrap_or(f64::NAN);
+    let (buy_px, sell_px, tries) = match *via {
+        Via::Aggressive { max_slip_slot } => {
+            let (buy, sell) = touch_prices(units, market, value(max_slip_slot));
+            (buy, sell, u32::MAX)
+        }
+        Via::Ioc { limit_slot, tries } => {
+            let limit = |side| units.price_of(value(limit_slot), side).ok_or(Reason::PriceAbsent);
+            (limit(Side::Buy), limit(Side::Sell), tries)
+        }
+    };
+    Want::Target { sink, target: units.qty_of(value(slot)), buy_px, sell_px, tries }
 }
 
 /// Prices of immediate orders at the touch, refused when the touch is more than `max_slip` beyond the mid.
 /// Shape: (buy, sell). Reasons: `BookNotLive` without a touch, `PriceAbsent` when the bound is absent or passed.
-pub(crate) fn touch_prices(
-    instrument: &Instrument,
-    market: Market,
-    max_slip: f64,
-) -> (Result<Price, Reason>, Result<Price, Reason>) {
+fn touch_prices(units: &Units, market: Market, max_slip: f64) -> (Result<Price, Reason>, Result<Price, Reason>) {
     let (true, Some(bid), Some(ask)) = (market.live, market.bid, market.ask) else {
         return (Err(Reason::BookNotLive), Err(Reason::BookNotLive));
     };
-    let mid = (instrument.price_f64(bid) + instrument.price_f64(ask)) / 2.0;
-    let bound = |factor: f64, side| instrument.price_of(mid * factor, side).ok_or(Reason::PriceAbsent);
+    let mid = (units.price_f64(bid) + units.price_f64(ask)) / 2.0;
+    let bound = |factor: f64, side| units.price_of(mid * factor, side).ok_or(Reason::PriceAbsent);
     let buy = bound(1.0 + max_slip, Side::Buy).and_then(|b| if ask <= b { Ok(ask) } else { Err(Reason::PriceAbsent) });
     let sell =
         bound(1.0 - max_slip, Side::Sell).and_then(|b| if bid >= b { Ok(bid) } else { Err(Reason::PriceAbsent) });
@@ -182,8 +201,8 @@ pub(crate) fn touch_prices(
 
 impl<'a> Want<'a> {
     /// The desire of a latched `flatten`: no position, by immediate orders at the touch.
-    pub fn flatten(instrument: &Instrument, market: Market, config: &ExecConfig) -> Self {
-        let (buy_px, sell_px) = touch_prices(instrument, market, config.flatten_slip);
+    pub fn flatten(units: &Units, market: Market, config: &ExecConfig) -> Self {
+        let (buy_px, sell_px) = touch_prices(units, market, config.flatten_slip);
         Self::Target { sink: crate::FLATTEN_SINK, target: Some(Qty::ZERO), buy_px, sell_px, tries: u32::MAX }
     }
 }

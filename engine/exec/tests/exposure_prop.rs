@@ -145,7 +145,7 @@ impl World {
 }
 
 fn sequence(seed: u64) {
-    let (mut rng, instrument) = (Rng(seed), instrument());
+    let (mut rng, units) = (Rng(seed), Units::of(&instrument()));
     let mut world = World { orders: Vec::new(), position: 0, next_root: 0 };
     let (mut slot, mut plan, config) = (Slot::default(), Plan::with_capacity(64), ExecConfig::default());
     let (mut legs, mut kind, mut target, mut opening) = ([leg(&mut rng); 3], 0, 0, Opening::Free);
@@ -173,7 +173,7 @@ fn sequence(seed: u64) {
         };
         let working: Vec<Working> = world.orders.iter().map(|o| o.seen).collect();
         let view = View {
-            instrument: &instrument,
+            units: &units,
             position: Qty(world.position),
             working: &working,
             opening,

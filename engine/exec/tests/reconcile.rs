@@ -22,7 +22,7 @@ fn instrument() -> Instrument {
 }
 
 struct Bench {
-    instrument: Instrument,
+    units: Units,
     slot: Slot,
     plan: Plan,
     position: i64,
@@ -35,7 +35,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            instrument: instrument(),
+            units: Units::of(&instrument()),
             slot: Slot::default(),
             plan: Plan::with_capacity(16),
             position: 0,
@@ -48,7 +48,7 @@ impl Bench {
 
     fn run(&mut self, want: Want<'_>, working: &[Working]) -> (Vec<Action>, Vec<(u16, Reason)>) {
         let view = View {
-            instrument: &self.instrument,
+            units: &self.units,
             position: Qty(self.position),
             working,
             opening: self.opening,
@@ -297,7 +297,7 @@ fn a_refused_cancel_is_asked_again_only_after_the_backoff() {
 #[test]
 fn desires_become_steps_and_lots_passively_and_minimums_are_no_errors() {
     use tercel_event::{Desires, LegSpec, QuoteWith, SinkSpec, Via};
-    let i = instrument();
+    let i = Units::of(&instrument());
     let sinks = [
         SinkSpec::Quote {
             instrument: 0,
@@ -310,21 +310,22 @@ fn desires_become_steps_and_lots_passively_and_minimums_are_no_errors() {
     let mut d =
         Desires { values: vec![60_000.07, 0.0109, 60_000.13, 0.0001, 0.1, -0.0109, 0.0003], ..Default::default() };
     let market = Market { live: true, bid: Some(Price(600_000)), ask: Some(Price(600_001)) };
-    let mut buf = WantBuf::default();
-    let Want::Quote { legs, keep_steps, .. } = read_sink(&sinks, 0, &d, &i, market, &mut buf) else { panic!() };
+    let [mut quote, mut target] = [0, 1].map(|sink| Reader::new(sink, &sinks[usize::from(sink)]));
+    let Want::Quote { sink: 0, legs, keep_steps, .. } = quote.read(&d.values, &i, || market) else { panic!() };
     assert_eq!(legs[0].want, Ok((Price(600_000), Qty(10))));
     assert_eq!((legs[1].want, keep_steps), (Err(Reason::BelowMinimum), 1));
     d.values[2] = f64::NAN;
-    let Want::Quote { legs, .. } = read_sink(&sinks, 0, &d, &i, market, &mut buf) else { panic!() };
+    let Want::Quote { legs, .. } = quote.read(&d.values, &i, || market) else { panic!() };
     assert_eq!(legs[1].want, Err(Reason::Withdrawn));
-    let wanted = |d: &Desires, market, buf: &mut WantBuf| match read_sink(&sinks, 1, d, &i, market, buf) {
-        Want::Target { target, buy_px, sell_px, .. } => (target, buy_px, sell_px),
+    let Want::Quote { legs, .. } = quote.read(&d.values[..3], &i, || market) else { panic!() };
+    assert_eq!([legs[0].want.is_ok(), legs[1].want == Err(Reason::Withdrawn)], [true; 2], "a slot that is not there");
+    let mut wanted = |d: &Desires, market| match target.read(&d.values, &i, || market) {
+        Want::Target { sink: 1, target, buy_px, sell_px, .. } => (target, buy_px, sell_px),
         other => panic!("{other:?}"),
     };
-    assert_eq!(wanted(&d, market, &mut buf), (Some(Qty(-10)), Ok(Price(600_001)), Ok(Price(600_000))));
+    assert_eq!(wanted(&d, market), (Some(Qty(-10)), Ok(Price(600_001)), Ok(Price(600_000))));
     d.values[6] = 0.0;
-    assert_eq!(wanted(&d, market, &mut buf).1, Err(Reason::PriceAbsent), "the touch is beyond the bound");
+    assert_eq!(wanted(&d, market).1, Err(Reason::PriceAbsent), "the touch is beyond the bound");
     let dead = Market { live: false, ..market };
-    assert_eq!(wanted(&d, dead, &mut buf).1, Err(Reason::BookNotLive));
-    assert_eq!(read_sink(&sinks, 9, &d, &i, market, &mut buf), Want::Nothing { reason: Reason::Withdrawn });
+    assert_eq!(wanted(&d, dead).1, Err(Reason::BookNotLive));
 }

@@ -88,22 +88,13 @@ impl Instrument {
     /// `None` for NaN, infinity and anything past ±2^53 steps.
     #[inline]
     pub fn price_of(&self, x: f64, side: Side) -> Option<Price> {
-        let (steps, whole, nearest) = rounded(self.price_step.count_f64(x))?;
-        let part = steps - whole as f64;
-        Some(Price(if (steps - nearest as f64).abs() <= SNAP {
-            nearest
-        } else if side == Side::Buy {
-            whole - i64::from(part < 0.0)
-        } else {
-            whole + i64::from(part > 0.0)
-        }))
+        passive(self.price_step.count_f64(x), side)
     }
 
     /// An `f64` quantity as lots, toward zero, never up. `None` as for `price_of`.
     #[inline]
     pub fn qty_of(&self, x: f64) -> Option<Qty> {
-        let (lots, whole, nearest) = rounded(self.lot.count_f64(x))?;
-        Some(Qty(if (lots - nearest as f64).abs() <= SNAP { nearest } else { whole }))
+        toward_zero(self.lot.count_f64(x))
     }
 
     /// Value of `qty` at `price` in the settlement currency; the sign follows `qty`. Rounded half to even to 10^-12.
@@ -187,6 +178,27 @@ fn rounded(x: f64) -> Option<(f64, i64, i64)> {
     } else {
         None
     }
+}
+
+/// A number of steps as a price: a whole one if it is near, else the one on the passive side.
+#[inline]
+pub(crate) fn passive(steps: f64, side: Side) -> Option<Price> {
+    let (steps, whole, nearest) = rounded(steps)?;
+    let part = steps - whole as f64;
+    Some(Price(if (steps - nearest as f64).abs() <= SNAP {
+        nearest
+    } else if side == Side::Buy {
+        whole - i64::from(part < 0.0)
+    } else {
+        whole + i64::from(part > 0.0)
+    }))
+}
+
+/// A number of lots as a quantity: a whole one if it is near, else the one toward zero.
+#[inline]
+pub(crate) fn toward_zero(lots: f64) -> Option<Qty> {
+    let (lots, whole, nearest) = rounded(lots)?;
+    Some(Qty(if (lots - nearest as f64).abs() <= SNAP { nearest } else { whole }))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod money;
 mod price;
 mod problem;
 mod time;
+mod units;
 
 pub use ascii::{Ascii, ExecId, OrderId};
 pub use decimal::{Decimal, DecimalError, DecimalText};
@@ -20,3 +21,4 @@ pub use money::Money;
 pub use price::{Price, PriceDelta, Qty, Side};
 pub use problem::Problem;
 pub use time::{DurationNs, TimeNs};
+pub use units::{Memo, Units};
