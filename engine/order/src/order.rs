@@ -112,8 +112,6 @@ pub struct Order {
     pub(crate) counted: Share,
     /// What the table's digest holds of it.
     pub(crate) digested: u64,
-    /// Its slot waits to be hashed.
-    pub(crate) is_unhashed: bool,
     /// Where its strategy's and its account's totals stand.
     pub(crate) cell: u32,
     pub(crate) account_cell: u32,

@@ -39,9 +39,6 @@ pub struct Counters {
     pub breaches: [u64; Breach::COUNT],
 }
 
-/// Orders that a reader of the digest may have to hash: 16 of them cost it less than half a microsecond.
-const UNHASHED_LEN: usize = 16;
-
 /// Every order, every position. See the crate's page for what holds.
 #[derive(Clone, Debug)]
 pub struct Orders {
@@ -66,12 +63,7 @@ pub struct Orders {
     /// The highest ClOrdID that has ever led to an order, those that reports brought in from elsewhere included.
     highest_id: ClOrdId,
     pub(crate) due: DueHeap,
-    /// Of every order that `unhashed` does not hold; of those, of what they were when they came in.
     orders_digest: u64,
-    /// Ring of the slots that changed last. An order is hashed when it leaves the ring, or for a reader: a few orders that
-    /// change again and again, as those of a quote do, are not hashed at every step.
-    unhashed: [u32; UNHASHED_LEN],
-    unhashed_count: usize,
     pub(crate) positions_digest: u64,
     pub(crate) counters: Counters,
     #[cfg(test)]
@@ -116,8 +108,6 @@ impl Orders {
             highest_id: ClOrdId::NONE,
             due: DueHeap::new(config.capacity),
             orders_digest: 0,
-            unhashed: [0; UNHASHED_LEN],
-            unhashed_count: 0,
             positions_digest: 0,
             counters: Counters::default(),
             #[cfg(test)]
@@ -260,11 +250,10 @@ impl Orders {
         &self.counters
     }
 
-    /// Addend of `StateDigest::orders`. O(1): at most the newest few orders are hashed for it.
+    /// Addend of `StateDigest::orders`, kept per change.
+    #[inline]
     pub fn orders_digest(&self) -> u64 {
-        let newest = &self.unhashed[..self.unhashed_count.min(UNHASHED_LEN)];
-        let orders = newest.iter().map(|&slot| &self.slots[slot as usize]);
-        orders.fold(self.orders_digest, |sum, order| sum.wrapping_sub(order.digested).wrapping_add(order.digest()))
+        self.orders_digest
     }
 
     /// Addend of `StateDigest::positions`, kept per change.
@@ -321,8 +310,7 @@ impl Orders {
         let at = |cell: Option<usize>| cell.map_or(u32::MAX, |at| at as u32);
         let cell = at(self.cell(order.strategy, order.instrument));
         let account_cell = at(self.account_cell(order.account, order.instrument));
-        let is_unhashed = self.slots[slot as usize].is_unhashed; // the ring holds slots, whoever lives there
-        self.slots[slot as usize] = Order { cell, account_cell, is_unhashed, ..order };
+        self.slots[slot as usize] = Order { cell, account_cell, ..order };
         self.ids.insert(order.root.0, slot);
         self.highest_id = self.highest_id.max(order.root);
         Some(slot)
@@ -408,29 +396,13 @@ impl Orders {
         {
             *changes += 1;
         }
-        let (moved, is_unhashed) = (share != order.counted, order.is_unhashed);
-        if moved {
+        let digest = order.digest();
+        self.orders_digest = self.orders_digest.wrapping_sub(order.digested).wrapping_add(digest);
+        order.digested = digest;
+        if share != order.counted {
             self.move_totals(slot, share);
         }
-        if !is_unhashed {
-            self.hash_later(slot);
-        }
         self.schedule(slot);
-    }
-
-    /// Puts an order into the ring of those to be hashed; the one that has been there longest is hashed for it.
-    #[inline(never)]
-    fn hash_later(&mut self, slot: u32) {
-        let at = self.unhashed_count % UNHASHED_LEN;
-        let oldest = core::mem::replace(&mut self.unhashed[at], slot);
-        if self.unhashed_count >= UNHASHED_LEN {
-            let order = &mut self.slots[oldest as usize];
-            let digest = order.digest();
-            self.orders_digest = self.orders_digest.wrapping_sub(order.digested).wrapping_add(digest);
-            (order.digested, order.is_unhashed) = (digest, false);
-        }
-        self.unhashed_count += 1;
-        self.slots[slot as usize].is_unhashed = true;
     }
 
     /// Tells the heap when the order is due.
@@ -562,7 +534,6 @@ const EMPTY: Order = Order {
     questions: Questions::NONE,
     counted: Share { qty: Qty::ZERO, open: false, unknown: false },
     digested: 0,
-    is_unhashed: false,
     cell: u32::MAX,
     account_cell: u32::MAX,
     ids: [ClOrdId::NONE; IDS_COUNT],
