@@ -9,20 +9,34 @@ pub const fn mix64(word: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A hash of a fixed number of words, whose place matters. The words are taken in pairs that do not wait for each other, so
-/// it costs one multiplication's delay where `Chain` costs one per word: for elements of the additive digests.
+/// Odd constants without structure: the fractional parts of √2 and √3, as 64 bits.
+const K0: u64 = 0x6a09_e667_f3bc_c909;
+const K1: u64 = 0xbb67_ae85_84ca_a73b;
+
+/// Both halves of the 128-bit product, folded.
+#[inline]
+const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    (product as u64) ^ (product >> 64) as u64
+}
+
+/// A hash of a fixed number of words, whose place matters: for elements of the additive digests, and for commands. One
+/// multiplication per pair of words, in two chains that do not wait for each other.
 #[inline]
 pub const fn hash_words<const N: usize>(key: u64, words: [u64; N]) -> u64 {
-    let (mut sum, mut at) = (key, 0);
+    let (mut even, mut odd) = (key ^ K0, key ^ K1);
+    let mut at = 0;
     while at < N {
-        // Odd constants that differ by place: the multiples of the golden ratio's fraction.
-        let place = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let second = if at + 1 < N { words[at + 1] } else { 0 };
-        let product = (words[at] ^ place) as u128 * (second ^ place.rotate_left(32)) as u128;
-        sum = sum.wrapping_add((product as u64) ^ (product >> 64) as u64);
+        let folded = fold(if at % 4 == 0 { even } else { odd } ^ words[at], second ^ K1);
+        if at % 4 == 0 {
+            even = folded;
+        } else {
+            odd = folded;
+        }
         at += 2;
     }
-    mix64(sum)
+    fold(even ^ K0, odd ^ K1)
 }
 
 /// A chained hash: order matters.
@@ -68,5 +82,51 @@ impl StateDigest {
             chain.word(word);
         }
         chain.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every bit of every word and of the key counts, and so does the place of a word.
+    #[test]
+    fn every_bit_and_place_counts() {
+        let words: [u64; 9] = core::array::from_fn(|at| mix64(at as u64));
+        let hash = hash_words(3, words);
+        for bit in 0..64 {
+            assert_ne!(hash_words(3 ^ 1 << bit, words), hash, "bit {bit} of the key");
+            for at in 0..words.len() {
+                let mut changed = words;
+                changed[at] ^= 1 << bit;
+                assert_ne!(hash_words(3, changed), hash, "bit {bit} of word {at}");
+            }
+        }
+        for (a, b) in (0..9).flat_map(|a| (0..a).map(move |b| (a, b))) {
+            let mut swapped = words;
+            swapped.swap(a, b);
+            assert_ne!(hash_words(3, swapped), hash, "words {a} and {b} swapped");
+        }
+        assert_ne!(hash_words(0, [0; 4]), hash_words(0, [0; 5]));
+    }
+
+    /// Small numbers, as digests are made of, do not meet, neither as they are nor in sums of two.
+    #[test]
+    fn small_numbers_do_not_collide() {
+        let mut seen = std::collections::HashSet::new();
+        for a in 0..40u64 {
+            for b in 0..40 {
+                for c in 0..40 {
+                    assert!(seen.insert(hash_words(a, [b, c, 0, 0, 1, 0])), "{a} {b} {c}");
+                }
+            }
+        }
+        let mut sums = std::collections::HashSet::new();
+        let one = |a: u64, b: u64| hash_words(7, [a, b, 100 + a, 5]);
+        for (a, b) in (0..50).flat_map(|a| (0..50).map(move |b| (a, b))) {
+            for (c, d) in (50..54).flat_map(|c| (0..50).map(move |d| (c, d))) {
+                assert!(sums.insert(one(a, b).wrapping_add(one(c, d))), "{a} {b} {c} {d}");
+            }
+        }
     }
 }
