@@ -216,7 +216,7 @@ impl Book {
     }
 
     /// Applies one best quote sequenced at `now`: what `apply` does with a frame of that kind.
-    #[inline]
+    #[inline(always)]
     pub fn apply_bbo(&mut self, bbo: &Bbo, now: TimeNs) -> BookOutcome {
         let before = self.quality;
         let outcome = if bbo.instrument == self.instrument { self.on_bbo(bbo, now) } else { self.foreign() };
@@ -387,7 +387,7 @@ impl Book {
         BookOutcome { changed: true, ..self.verify(head.checksum) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_bbo(&mut self, bbo: &Bbo, now: TimeNs) -> BookOutcome {
         self.alive(now, bbo.ts_exchange, bbo.ts_recv);
         if (bbo.bid_qty.0 | bbo.ask_qty.0) < 0 {

@@ -12,7 +12,7 @@ use crate::bind::{bind, timer_counts};
 use crate::deadlines::{Deadlines, TimerClass, timer_parts};
 use crate::inputs::SignalValue;
 use crate::market::FeedState;
-use crate::pace::{BookSum, HashPace};
+use crate::pace::HashPace;
 use crate::problem;
 use crate::report::Counters;
 use crate::runner::Runner;
@@ -59,7 +59,8 @@ pub struct Core {
     /// Over every input.
     inputs: u64,
     hash_pace: HashPace,
-    pub(crate) book_sum: BookSum,
+    /// Sum of the books' digests, kept per change.
+    pub(crate) books_digest: u64,
     pub(crate) plan: Plan,
     /// The open orders of a strategy in an instrument that has too many of them for a view of its own.
     pub(crate) crowd: Shown,
@@ -132,7 +133,7 @@ impl Core {
         }
         let deadlines = Deadlines::new(counts);
         Ok(Self {
-            book_sum: BookSum::new(&feeds),
+            books_digest: feeds.iter().fold(0, |sum, feed| sum.wrapping_add(feed.digest)),
             books,
             feeds,
             orders: Orders::new(&config.instruments, order_config),
@@ -188,8 +189,7 @@ impl Core {
         self.ask_unknown(out);
         self.deadlines.set(TimerClass::Outcome, 0, self.orders.next_deadline());
         if self.hash_pace.frame(self.now) {
-            let books = self.book_sum.renew(&mut self.feeds, &self.books);
-            let StateDigest { commands, orders, positions, books } = self.digest_with(books);
+            let StateDigest { commands, orders, positions, books } = self.digest();
             out.push_hash(StateHash { commands, orders, positions, books });
         }
     }
@@ -306,16 +306,12 @@ impl Core {
     /// Digest of the parts that are kept up to date per change: what the log carries. `commands` covers what came in too, so
     /// that an input that had no effect cannot be changed unnoticed.
     pub fn digest(&self) -> StateDigest {
-        self.digest_with(self.books.iter().map(Book::digest).fold(0, u64::wrapping_add))
-    }
-
-    #[inline]
-    fn digest_with(&self, books: u64) -> StateDigest {
+        debug_assert_eq!(self.books_digest, self.books.iter().map(Book::digest).fold(0, u64::wrapping_add));
         StateDigest {
             commands: self.chain.0 ^ self.inputs.rotate_left(1),
             orders: self.orders.orders_digest(),
             positions: self.orders.positions_digest(),
-            books,
+            books: self.books_digest,
         }
     }
 
@@ -323,7 +319,8 @@ impl Core {
     pub fn state_hash(&self) -> u64 {
         let mut chain = Chain::default();
         let (orders, positions) = self.orders.full_digests();
-        let StateDigest { commands, books, .. } = self.digest();
+        let (commands, books) =
+            (self.digest().commands, self.books.iter().map(Book::digest).fold(0, u64::wrapping_add));
         for word in [commands, orders, positions, books, self.order_counter, u64::from(self.epoch)] {
             chain.word(word);
         }

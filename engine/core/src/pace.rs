@@ -1,7 +1,4 @@
-//! When a state hash is due, and what the books add to it: kept per change, so that a hash costs the same with one book or
-//! a thousand.
-use crate::market::FeedState;
-use tercel_book::Book;
+//! When a state hash is due.
 use tercel_types::TimeNs;
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -36,43 +33,6 @@ impl HashPace {
             self.second = now.0.saturating_sub(now.0.rem_euclid(SECOND_NS));
         }
         nth || !same
-    }
-}
-
-/// The sum of the books' digests, brought up to date when it is asked for, for the books that were touched since.
-#[derive(Clone, Debug)]
-pub(crate) struct BookSum {
-    sum: u64,
-    /// Each book at most once, so it never grows beyond its first capacity.
-    touched: Vec<u32>,
-}
-
-impl BookSum {
-    pub fn new(feeds: &[FeedState]) -> Self {
-        let sum = feeds.iter().fold(0u64, |sum, feed| sum.wrapping_add(feed.digest));
-        Self { sum, touched: Vec::with_capacity(feeds.len()) }
-    }
-
-    /// The book of this feed may have changed.
-    #[inline]
-    pub fn touch(&mut self, idx: usize, feed: &mut FeedState) {
-        if !feed.touched {
-            feed.touched = true;
-            self.touched.push(idx as u32);
-        }
-    }
-
-    #[inline]
-    pub fn renew(&mut self, feeds: &mut [FeedState], books: &[Book]) -> u64 {
-        while let Some(idx) = self.touched.pop() {
-            if let (Some(book), Some(feed)) = (books.get(idx as usize), feeds.get_mut(idx as usize)) {
-                let before = core::mem::replace(&mut feed.digest, book.digest());
-                self.sum = self.sum.wrapping_add(feed.digest).wrapping_sub(before);
-                feed.touched = false;
-            }
-        }
-        debug_assert_eq!(self.sum, books.iter().map(Book::digest).fold(0, u64::wrapping_add));
-        self.sum
     }
 }
 
