@@ -52,21 +52,16 @@ pub fn timer_parts(id: u32) -> Option<(TimerClass, usize)> {
 /// Slots of one block.
 const BLOCK: usize = 16;
 
-#[derive(Clone, Copy, Debug)]
-struct Block {
-    /// `TimeNs::MAX` where not armed.
-    due: [TimeNs; BLOCK],
-    earliest: TimeNs,
-}
-
-/// All slots of a core, in id order. Each block of slots keeps its earliest due time, so that moving the earliest of all
-/// looks at one block and at the blocks, not at every slot.
+/// All slots of a core, in id order; `TimeNs::MAX` where not armed. Each block of slots keeps its earliest due time, so that
+/// moving the earliest of all looks at one block and at the blocks, not at every slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadlines {
     ids: Vec<u32>,
-    blocks: Vec<Block>,
+    due: Vec<TimeNs>,
     /// First slot of each class.
     base: [usize; CLASSES.len() + 1],
+    /// Earliest of each block.
+    blocks: Vec<TimeNs>,
     earliest: TimeNs,
 }
 
@@ -79,8 +74,8 @@ impl Deadlines {
             ids.extend((0..count).map(|idx| timer_id(class, idx)));
             base[at + 1] = ids.len();
         }
-        let empty = Block { due: [TimeNs::MAX; BLOCK], earliest: TimeNs::MAX };
-        Self { blocks: vec![empty; ids.len().div_ceil(BLOCK)], ids, base, earliest: TimeNs::MAX }
+        let blocks = vec![TimeNs::MAX; ids.len().div_ceil(BLOCK)];
+        Self { due: vec![TimeNs::MAX; ids.len()], ids, base, blocks, earliest: TimeNs::MAX }
     }
 
     pub fn len(&self) -> usize {
@@ -97,14 +92,23 @@ impl Deadlines {
     /// Arms the slot, or disarms it with `None`. Most calls change nothing.
     #[inline]
     pub fn set(&mut self, class: TimerClass, idx: usize, due: Option<TimeNs>) {
-        let Some(slot) = self.slot(class, idx) else { return };
-        let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
         let due = due.unwrap_or(TimeNs::MAX);
-        let before = core::mem::replace(&mut block.due[slot % BLOCK], due);
-        if due < block.earliest {
-            block.earliest = due;
+        if let Some(slot) = self.slot(class, idx)
+            && let Some(kept) = self.due.get_mut(slot)
+            && *kept != due
+        {
+            let before = core::mem::replace(kept, due);
+            self.moved(slot, before, due);
+        }
+    }
+
+    #[inline]
+    fn moved(&mut self, slot: usize, before: TimeNs, due: TimeNs) {
+        let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
+        if due < *block {
+            *block = due;
             self.earliest = self.earliest.min(due);
-        } else if before == block.earliest && due != before {
+        } else if before == *block {
             self.seek_earliest(slot / BLOCK);
         }
     }
@@ -112,18 +116,18 @@ impl Deadlines {
     /// The earliest of a block has moved to a later time.
     #[inline(never)]
     fn seek_earliest(&mut self, block: usize) {
-        let block = &mut self.blocks[block];
-        let before = core::mem::replace(&mut block.earliest, earliest(&block.due));
+        let first = block * BLOCK;
+        let of_block = earliest(&self.due[first..self.due.len().min(first + BLOCK)]);
+        let before = core::mem::replace(&mut self.blocks[block], of_block);
         if before == self.earliest {
-            self.earliest = self.blocks.iter().fold(TimeNs::MAX, |earliest, block| earliest.min(block.earliest));
+            self.earliest = earliest(&self.blocks);
         }
     }
 
     /// The slot's due time, while armed.
     #[inline]
     pub fn get(&self, class: TimerClass, idx: usize) -> Option<TimeNs> {
-        let slot = self.slot(class, idx)?;
-        let due = self.blocks.get(slot / BLOCK)?.due[slot % BLOCK];
+        let due = *self.due.get(self.slot(class, idx)?)?;
         (due != TimeNs::MAX).then_some(due)
     }
 
@@ -134,7 +138,7 @@ impl Deadlines {
 
     /// Writes the ids of every slot due at or before `now`, in id order; returns how many.
     pub fn due_ids(&self, now: TimeNs, ids: &mut [u32]) -> usize {
-        let due = self.ids.iter().zip(self.due()).filter(|(_, due)| **due <= now && **due != TimeNs::MAX);
+        let due = self.ids.iter().zip(&self.due).filter(|(_, due)| **due <= now && **due != TimeNs::MAX);
         let mut count = 0;
         for ((id, _), out) in due.zip(ids) {
             *out = *id;
@@ -143,13 +147,8 @@ impl Deadlines {
         count
     }
 
-    /// Every slot's due time, in id order.
-    fn due(&self) -> impl Iterator<Item = &TimeNs> {
-        self.blocks.iter().flat_map(|block| &block.due).take(self.ids.len())
-    }
-
     pub fn digest(&self, chain: &mut tercel_event::Chain) {
-        for due in self.due() {
+        for due in &self.due {
             chain.word(due.0 as u64);
         }
     }
@@ -193,7 +192,7 @@ mod tests {
             let class = CLASSES[(random % 8) as usize];
             let due = (random >> 8 & 3 != 0).then_some(TimeNs((random >> 16 & 63) as i64));
             slots.set(class, (random >> 32) as usize % 91, due);
-            let expected = slots.due().copied().filter(|due| *due != TimeNs::MAX).min();
+            let expected = slots.due.iter().copied().filter(|due| *due != TimeNs::MAX).min();
             assert_eq!(slots.next(), expected);
         }
     }
