@@ -1,0 +1,2 @@
+"""Registers every operator."""
+from . import micro, stat, ta, time  # noqa: F401
