@@ -39,6 +39,8 @@ impl Desk {
         }
     }
 
+    // Inlined into `on_command`, as `replace` is: 60 instructions of an order less than by a call.
+    #[inline(always)]
     fn new_order<S: Store>(
         &mut self,
         command: &Command,
@@ -82,6 +84,7 @@ impl Desk {
         Ok(written)
     }
 
+    #[inline(always)]
     fn replace<S: Store>(
         &mut self,
         command: &Command,
