@@ -5,9 +5,10 @@
 //! Thread      the session's.
 //! Memory      one table of fields, allocated once; a message with more fields is garbled (`TooManyFields`).
 //! Invariants  the bytes of a `Message` begin with 8, 9, 35 in this order, end with 10, and BodyLength and CheckSum agree.
-use crate::framing::{Extent, Scan, TRAILER_LEN, scan};
+use crate::framing::{Extent, MAX_MESSAGE_LEN, Scan, TRAILER_LEN, scan};
 use crate::number::parse_u32;
 use crate::tag::{self, data_field_of, is_header};
+use tercel_net::Marks;
 use thiserror::Error;
 
 pub const SOH: u8 = 1;
@@ -39,7 +40,7 @@ pub struct Field {
     len: u16,
 }
 
-const _: () = assert!(crate::framing::MAX_MESSAGE_LEN <= 1 << 16 && size_of::<Field>() == 8);
+const _: () = assert!(MAX_MESSAGE_LEN <= 1 << 16 && size_of::<Field>() == 8);
 
 impl Field {
     #[inline]
@@ -58,13 +59,17 @@ impl Field {
 #[derive(Debug)]
 pub struct Index {
     fields: Box<[Field]>,
+    marks: Marks<SOH>,
 }
 
 impl Index {
     pub const DEFAULT_FIELDS: usize = 2_048;
 
     pub fn with_capacity(fields: usize) -> Self {
-        Self { fields: vec![Field::default(); fields].into_boxed_slice() }
+        Self {
+            fields: vec![Field::default(); fields].into_boxed_slice(),
+            marks: Marks::new(if fields == 0 { 0 } else { MAX_MESSAGE_LEN }),
+        }
     }
 
     /// Reads exactly one message.
@@ -83,44 +88,48 @@ impl Index {
         let body_end = extent.len - TRAILER_LEN;
         let stated = &bytes[body_end + 3..body_end + 6];
         let stated = (u32::from(stated[0]) * 100 + u32::from(stated[1]) * 10 + u32::from(stated[2])) as i32 - 5_328;
-        if i32::from(checksum(&bytes[..body_end])) != stated {
+        let (marks, sum) = self.marks.sweep(&bytes[..body_end]).ok_or(Garbled::TooLong)?;
+        if i32::from(sum) != stated {
             return Err(Garbled::CheckSum);
         }
-        let count = self.index_body(bytes, extent.body_start, body_end)?;
+        let count = index_body(&mut self.fields, marks, bytes, extent.body_start, body_end)?;
         Ok(Message { bytes, begin_string_end: extent.begin_string_end, fields: &self.fields[..count] })
     }
+}
 
-    /// Fields of the body, from 35 to the one before 10. Eight bytes at a time: each word gives the places of its SOHs.
-    #[inline]
-    fn index_body(&mut self, bytes: &[u8], from: usize, end: usize) -> Result<usize, Garbled> {
-        let (mut start, mut count, mut base) = (from, 0, from);
-        'words: while base < end {
-            let mut ends = soh_bits(word_at(bytes, base));
-            if end - base < 8 {
-                ends &= (1 << (8 * (end - base))) - 1; // the rest is the trailer
-            }
-            while ends != 0 {
-                let at = base + (ends.trailing_zeros() / 8) as usize;
-                ends &= ends - 1;
-                let (tag, tag_len) = read_tag(word_at(bytes, start)).ok_or(Garbled::Tag)?;
-                let Some(slot) = self.fields.get_mut(count) else { return Err(Garbled::TooManyFields) };
-                *slot = Field::new(tag, start + tag_len, at);
-                count += 1;
-                start = at + 1;
-                if may_be_data_len(tag) && data_field_of(tag) != 0 {
-                    let data = data_field(bytes, *slot, start, end)?;
-                    start = usize::from(data.start) + usize::from(data.len) + 1;
-                    let Some(slot) = self.fields.get_mut(count) else { return Err(Garbled::TooManyFields) };
-                    *slot = data;
-                    count += 1;
-                    base = start;
-                    continue 'words;
+/// Fields of the body, from 35 to the one before 10, each from behind a SOH to the next.
+#[inline]
+fn index_body(fields: &mut [Field], marks: &[u64], bytes: &[u8], from: usize, end: usize) -> Result<usize, Garbled> {
+    let (mut start, mut count) = (from, 0);
+    'from_start: while let Some(word) = marks.get(start / 64) {
+        let mut base = start & !63;
+        let mut ends = word & !0 << (start % 64);
+        loop {
+            while ends == 0 {
+                base += 64;
+                match marks.get(base / 64) {
+                    Some(word) => ends = *word,
+                    None => return Ok(count),
                 }
             }
-            base += 8;
+            let at = base + ends.trailing_zeros() as usize;
+            ends &= ends - 1;
+            let (tag, tag_len) = read_tag(word_at(bytes, start)).ok_or(Garbled::Tag)?;
+            let Some(slot) = fields.get_mut(count) else { return Err(Garbled::TooManyFields) };
+            *slot = Field::new(tag, start + tag_len, at);
+            count += 1;
+            start = at + 1;
+            if may_be_data_len(tag) && data_field_of(tag) != 0 {
+                let data = data_field(bytes, *slot, start, end)?;
+                start = usize::from(data.start) + usize::from(data.len) + 1;
+                let Some(slot) = fields.get_mut(count) else { return Err(Garbled::TooManyFields) };
+                *slot = data;
+                count += 1;
+                continue 'from_start;
+            }
         }
-        Ok(count)
     }
+    Ok(count)
 }
 
 impl Default for Index {
@@ -171,25 +180,20 @@ fn word_at(bytes: &[u8], at: usize) -> u64 {
     }
 }
 
-/// The top bit of each byte that is SOH, exactly: no carry passes from one byte to the next.
-#[inline]
-fn soh_bits(word: u64) -> u64 {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let x = word ^ 0x0101_0101_0101_0101;
-    !(((x & LOW) + LOW) | x | LOW)
-}
-
 /// The tag at the start of `word` and its length with the `=`: 1 to 7 digits, no leading zero.
 #[inline]
 fn read_tag(word: u64) -> Option<(u32, usize)> {
-    let byte = |idx: u32| (word >> (8 * idx)) as u8;
-    let digit = |idx: u32| u32::from(byte(idx).wrapping_sub(b'0'));
+    // Where digits and `=` stand as they should, this leaves the digits' values and zero. Whatever else stands there shows
+    // in the upper half of a byte, at once or when six is added.
+    let two = word as u32 ^ 0x003d_3030;
+    let three = word as u32 ^ 0x3d30_3030;
+    let digit = |word: u32, idx: u32| word >> (8 * idx) & 0xff;
     // Two and three digits are nearly all there are; messages of one venue have one shape, so these branches are predicted.
-    if byte(2) == b'=' && digit(0).wrapping_sub(1) < 9 && digit(1) < 10 {
-        return Some((digit(0) * 10 + digit(1), 3));
+    if (two | two.wrapping_add(0x0606)) & 0x00ff_f0f0 == 0 && digit(two, 0) != 0 {
+        return Some((digit(two, 0) * 10 + digit(two, 1), 3));
     }
-    if byte(3) == b'=' && digit(0).wrapping_sub(1) < 9 && digit(1) < 10 && digit(2) < 10 {
-        return Some((digit(0) * 100 + digit(1) * 10 + digit(2), 4));
+    if (three | three.wrapping_add(0x0006_0606)) & 0xfff0_f0f0 == 0 && digit(three, 0) != 0 {
+        return Some((digit(three, 0) * 100 + digit(three, 1) * 10 + digit(three, 2), 4));
     }
     read_rare_tag(word)
 }

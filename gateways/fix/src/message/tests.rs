@@ -127,6 +127,18 @@ fn each_fault_has_its_name() {
     assert!(matches!(scan(too_long.as_bytes()), Scan::Garbled { why: Garbled::TooLong, .. }));
 }
 
+/// The tags of two and three digits are read as those of any length, whatever stands in their place.
+#[test]
+fn short_tags_are_read_as_long_ones() {
+    let some: Vec<u8> = b"0123456789=./:;?@A\x00\x01\x0a\x7f\x80\xb0\xbd\xfa\xff".to_vec();
+    for (first, second) in some.iter().flat_map(|a| some.iter().map(move |b| (*a, *b))) {
+        for (third, fourth) in some.iter().flat_map(|a| some.iter().map(move |b| (*a, *b))) {
+            let word = u64::from_le_bytes([first, second, third, fourth, b'=', b'x', 1, b'5']);
+            assert_eq!(read_tag(word), read_rare_tag(word), "{word:#x}");
+        }
+    }
+}
+
 #[test]
 fn the_next_message_is_found_behind_garbage() {
     let good = message_of(&[(58, b"x".to_vec())]);
