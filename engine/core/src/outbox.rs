@@ -1,6 +1,6 @@
 //! What one `step` caused, in order: commands, notes, the state hash. Each becomes a derived frame of its cause.
-use tercel_event::{Command, FrameFlags, FrameKind, Note, StateHash, write_frame};
-use tercel_types::SourceId;
+use tercel_event::{Body, Command, FrameFlags, FrameHeader, FrameKind, HEADER_LEN, Note, StateHash, sources};
+use tercel_types::{SourceId, TimeNs};
 
 /// One consequence of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,25 +19,35 @@ impl Derived {
         }
     }
 
-    /// Bytes of the frame, unpadded.
+    /// The body of the frame.
     #[inline]
-    pub fn frame_len(&self) -> usize {
-        tercel_event::HEADER_LEN
-            + match self {
-                Self::Command(_) => size_of::<Command>(),
-                Self::Note(_) => size_of::<Note>(),
-                Self::StateHash(_) => size_of::<StateHash>(),
-            }
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::Command(body) => bytemuck::bytes_of(body),
+            Self::Note(body) => bytemuck::bytes_of(body),
+            Self::StateHash(body) => bytemuck::bytes_of(body),
+        }
     }
 
-    /// Writes the frame, `index` among the derived frames of its cause; `None` when `out` is too small.
-    #[inline]
-    pub fn write(&self, out: &mut [u8], index: u64) -> Option<usize> {
-        let (src, flags) = (tercel_event::sources::CORE, FrameFlags::DERIVED);
+    /// The header of the frame that is number `index` of those derived from the cause `seq`, sequenced at `ts_seq`.
+    pub fn header(&self, index: u64, seq: u64, ts_seq: TimeNs) -> FrameHeader {
         match self {
-            Self::Command(body) => write_frame(out, src, index, flags, body, &[]),
-            Self::Note(body) => write_frame(out, src, index, flags, body, &[]),
-            Self::StateHash(body) => write_frame(out, src, index, flags, body, &[]),
+            Self::Command(_) => Self::header_of::<Command>(index, seq, ts_seq),
+            Self::Note(_) => Self::header_of::<Note>(index, seq, ts_seq),
+            Self::StateHash(_) => Self::header_of::<StateHash>(index, seq, ts_seq),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn header_of<B: Body>(index: u64, seq: u64, ts_seq: TimeNs) -> FrameHeader {
+        FrameHeader {
+            len: (HEADER_LEN + size_of::<B>()) as u32,
+            kind: B::KIND as u16,
+            flags: FrameFlags::DERIVED,
+            src: sources::CORE,
+            seq,
+            ts_seq,
+            src_seq: index,
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::sequencer::FeedError;
 use crate::{Core, LogSink, Outbox, Sequencer, TimerClass, timer_parts};
 use core::fmt;
-use tercel_event::{Frame, FrameFlags, FrameKind, HEADER_LEN, LINE_LEN, Timer, stamp};
+use tercel_event::{Frame, FrameFlags, FrameKind, Timer};
 use tercel_types::{SourceId, TimeNs};
 
 /// The first place where a log and its replay differ. `seq` names the input; `index` the derived frame of it.
@@ -74,9 +74,6 @@ pub struct Replayer {
     frames_count: u64,
 }
 
-/// The longest derived frame: a command.
-const DERIVED_MAX: usize = 3 * LINE_LEN;
-
 impl Replayer {
     /// Takes a fresh core, configured as the recorded one was.
     pub fn new(core: Core) -> Self {
@@ -144,15 +141,12 @@ impl Replayer {
             return Err(extra);
         }
         let Some(item) = self.out.items().get(self.compared) else { return Err(extra) };
-        let mut own = [0; DERIVED_MAX];
-        let Some(len) = item.write(&mut own, self.compared as u64) else { return Err(extra) };
-        stamp(&mut own, self.seq_last, self.ts_last);
-        let header = bytemuck::bytes_of(&frame.header);
-        let recorded = header.iter().chain(frame.body);
-        let differs = own[..len].iter().zip(recorded).position(|(a, b)| a != b);
-        let differs = differs.or((frame.body.len() + HEADER_LEN != len).then_some(len));
-        if let Some(offset) = differs {
+        let (header, body) = (item.header(self.compared as u64, self.seq_last, self.ts_last), item.body());
+        if header != frame.header || body != frame.body {
+            let own = bytemuck::bytes_of(&header).iter().chain(body);
+            let recorded = bytemuck::bytes_of(&frame.header).iter().chain(frame.body);
             let (index, kind) = (self.compared as u64, item.kind());
+            let offset = own.zip(recorded).position(|(a, b)| a != b).unwrap_or(header.len as usize);
             return Err(Difference::Changed { seq, index, kind, offset });
         }
         self.compared += 1;
@@ -180,10 +174,9 @@ impl Replayer {
     /// caller to report as not sent, if its order session does not know better.
     pub fn resume<S: LogSink>(self, mut sink: S) -> Result<Sequencer<S>, FeedError> {
         for (index, item) in self.out.items().iter().enumerate().skip(self.compared) {
-            let slot = sink.claim(item.frame_len()).ok_or(FeedError::LogFailed)?;
-            item.write(slot, index as u64).ok_or(FeedError::LogFailed)?;
-            stamp(slot, self.seq_last, self.ts_last);
-            sink.publish();
+            if !sink.append(&item.header(index as u64, self.seq_last, self.ts_last), item.body()) {
+                return Err(FeedError::LogFailed);
+            }
         }
         Ok(Sequencer::new(self.core, sink, self.seq_last, self.ts_last))
     }

@@ -5,21 +5,19 @@
 //! The same sequencer runs live, in backtest and in simulation; only the log behind it and the source of `now` differ.
 //! A command is in the log before it is in the caller's batch.
 use crate::{CommandBatch, Core, Derived, Outbox};
-use tercel_event::{Frame, FrameError, FrameFlags, FrameKind, HEADER_LEN, LINE_LEN, Timer, stamp, write_frame};
+use tercel_event::{Body, Frame, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_LEN, LINE_LEN, Timer, sources};
 use tercel_types::{SourceId, TimeNs};
 use thiserror::Error;
 
 /// The sequenced log as the sequencer needs it. Implemented over the mapped log when live, over memory elsewhere.
 pub trait LogSink {
-    /// Bytes that can be claimed now, padding to whole lines included, without overrunning a reader that gates.
+    /// Bytes that can be appended now, padding to whole lines included, without overrunning a reader that gates.
     fn room(&self) -> usize;
 
-    /// `len` contiguous bytes for the next frame; the sink pads to whole lines. Waits for a gating reader if it must;
-    /// `None` only when the log cannot be written at all, after which the run must halt.
-    fn claim(&mut self, len: usize) -> Option<&mut [u8]>;
-
-    /// Makes the claimed frame visible to readers.
-    fn publish(&mut self);
+    /// Writes one whole frame, whose length is in `header`, pads it to whole lines and shows it to the readers. Waits for a
+    /// gating reader if it must; `false` only when the log cannot be written at all, after which the run must halt.
+    #[must_use]
+    fn append(&mut self, header: &FrameHeader, body: &[u8]) -> bool;
 }
 
 /// Room that must be free before an input is taken: its consequences must fit too.
@@ -48,6 +46,7 @@ pub struct Sequencer<S: LogSink> {
     /// Source of a message of which more parts follow: no timer between them.
     parts_of: Option<SourceId>,
     timer_ids: Vec<u32>,
+    timer_body: Box<[u8]>,
     /// Inputs that were no frames, or derived ones.
     bad_inputs: u64,
     timer_src_seq: u64,
@@ -65,6 +64,7 @@ impl<S: LogSink> Sequencer<S> {
             ts_last,
             parts_of: None,
             timer_ids: vec![0; timers],
+            timer_body: vec![0; size_of::<Timer>() + timers * size_of::<u32>()].into_boxed_slice(),
             bad_inputs: 0,
             timer_src_seq: 0,
         }
@@ -89,13 +89,10 @@ impl<S: LogSink> Sequencer<S> {
         if self.sink.room() < Frame::padded_len(len) + DERIVED_RESERVE {
             return Err(FeedError::LogBusy);
         }
-        let mut header = frame.header;
-        header.seq = self.next_seq;
-        header.ts_seq = now;
-        let slot = self.sink.claim(len).ok_or(FeedError::LogFailed)?;
-        slot[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-        slot[HEADER_LEN..len].copy_from_slice(frame.body);
-        self.sink.publish();
+        let header = FrameHeader { seq: self.next_seq, ts_seq: now, ..frame.header };
+        if !self.sink.append(&header, frame.body) {
+            return Err(FeedError::LogFailed);
+        }
         self.parts_of = (header.flags & FrameFlags::MORE != 0).then_some(header.src);
         self.step(Frame { header, body: frame.body }, commands)
     }
@@ -156,40 +153,55 @@ impl<S: LogSink> Sequencer<S> {
     fn fire_one(&mut self, due: TimeNs, commands: &mut CommandBatch) -> Result<(), FeedError> {
         let count = self.core.due_ids(due, &mut self.timer_ids);
         let ids: &[u8] = bytemuck::cast_slice(&self.timer_ids[..count]);
-        let body = Timer { due, ids_count: count as u32, reserved: 0 };
-        let len = HEADER_LEN + size_of::<Timer>() + ids.len();
+        let head = Timer { due, ids_count: count as u32, reserved: 0 };
+        let body_len = size_of::<Timer>() + ids.len();
+        let len = HEADER_LEN + body_len;
         if self.sink.room() < Frame::padded_len(len) + DERIVED_RESERVE {
             return Err(FeedError::LogBusy);
         }
         self.timer_src_seq += 1;
-        let slot = self.sink.claim(len).ok_or(FeedError::LogFailed)?;
-        write_frame(slot, tercel_event::sources::CORE, self.timer_src_seq, 0, &body, ids)
-            .ok_or(FeedError::LogFailed)?;
-        stamp(slot, self.next_seq, due);
-        let header = Frame::parse(slot)?.header;
-        self.sink.publish();
-        // The body is read back from a copy, since the log belongs to its readers once published.
-        let mut copy = [0u8; TIMER_BODY_MAX];
-        let body_len = len - HEADER_LEN;
-        let Some(copy) = copy.get_mut(..body_len) else { return Err(FeedError::LogFailed) };
-        copy[..size_of::<Timer>()].copy_from_slice(bytemuck::bytes_of(&body));
-        copy[size_of::<Timer>()..].copy_from_slice(bytemuck::cast_slice(&self.timer_ids[..count]));
-        self.step(Frame { header, body: copy }, commands)
+        let header = FrameHeader {
+            len: len as u32,
+            kind: FrameKind::Timer as u16,
+            flags: 0,
+            src: sources::CORE,
+            seq: self.next_seq,
+            ts_seq: due,
+            src_seq: self.timer_src_seq,
+        };
+        // Taken out for the time of the step; an empty box allocates nothing.
+        let mut body = core::mem::take(&mut self.timer_body);
+        body[..size_of::<Timer>()].copy_from_slice(bytemuck::bytes_of(&head));
+        body[size_of::<Timer>()..body_len].copy_from_slice(ids);
+        let outcome = if self.sink.append(&header, &body[..body_len]) {
+            self.step(Frame { header, body: &body[..body_len] }, commands)
+        } else {
+            Err(FeedError::LogFailed)
+        };
+        self.timer_body = body;
+        outcome
     }
 
-    #[inline]
     fn step(&mut self, frame: Frame<'_>, commands: &mut CommandBatch) -> Result<(), FeedError> {
-        let (seq, ts) = (frame.header.seq, frame.header.ts_seq);
+        let (seq, ts_seq) = (frame.header.seq, frame.header.ts_seq);
         self.next_seq = seq + 1;
-        self.ts_last = ts;
+        self.ts_last = ts_seq;
         self.core.step(frame, &mut self.out);
         for (index, item) in self.out.items().iter().enumerate() {
-            let slot = self.sink.claim(item.frame_len()).ok_or(FeedError::LogFailed)?;
-            item.write(slot, index as u64).ok_or(FeedError::LogFailed)?;
-            stamp(slot, seq, ts);
-            self.sink.publish();
-            if let Derived::Command(command) = item {
-                commands.push(*command);
+            let cause = (index as u64, seq, ts_seq);
+            let written = match item {
+                Derived::Command(command) => {
+                    let written = append_derived(&mut self.sink, cause, command);
+                    if written {
+                        commands.push(*command);
+                    }
+                    written
+                }
+                Derived::StateHash(hash) => append_derived(&mut self.sink, cause, hash),
+                Derived::Note(note) => append_derived(&mut self.sink, cause, note),
+            };
+            if !written {
+                return Err(FeedError::LogFailed);
             }
         }
         Ok(())
@@ -202,20 +214,25 @@ impl<S: LogSink> Sequencer<S> {
     }
 }
 
+/// Number `index` of the frames derived from the cause `seq`, sequenced at `ts_seq`. The length is known where it is called,
+/// so the body is moved word by word, without a call.
+#[inline]
+fn append_derived<S: LogSink, B: Body>(sink: &mut S, (index, seq, ts_seq): (u64, u64, TimeNs), body: &B) -> bool {
+    sink.append(&Derived::header_of::<B>(index, seq, ts_seq), bytemuck::bytes_of(body))
+}
+
 /// A core has at most this many timer slots (checked by `CoreConfig::validate`).
 pub const TIMERS_MAX: usize = 4096;
-const TIMER_BODY_MAX: usize = size_of::<Timer>() + 4 * TIMERS_MAX;
 
 /// A log in memory that keeps every frame, for tests, tools and backtests that want the whole record.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
     bytes: Vec<u8>,
-    claimed: usize,
 }
 
 impl MemoryLog {
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), claimed: 0 }
+        Self { bytes: Vec::with_capacity(bytes) }
     }
 
     /// The frames so far, each padded to whole lines.
@@ -239,28 +256,21 @@ impl LogSink for MemoryLog {
         usize::MAX
     }
 
-    fn claim(&mut self, len: usize) -> Option<&mut [u8]> {
-        let at = self.bytes.len();
-        self.claimed = at + Frame::padded_len(len);
-        self.bytes.resize(self.claimed, 0);
-        Some(&mut self.bytes[at..at + len])
+    #[inline]
+    fn append(&mut self, header: &FrameHeader, body: &[u8]) -> bool {
+        debug_assert_eq!(header.len as usize, HEADER_LEN + body.len());
+        self.bytes.extend_from_slice(bytemuck::bytes_of(header));
+        self.bytes.extend_from_slice(body);
+        self.bytes.resize(self.bytes.len().next_multiple_of(LINE_LEN), 0);
+        true
     }
-
-    fn publish(&mut self) {}
 }
 
-/// A log that keeps nothing but one frame: for a backtest that only wants the result.
-#[derive(Clone, Debug)]
+/// A log that keeps nothing: for a backtest that only wants the result.
+#[derive(Clone, Debug, Default)]
 pub struct NullLog {
-    scratch: Box<[u8]>,
     /// Frames published.
     pub frames_count: u64,
-}
-
-impl Default for NullLog {
-    fn default() -> Self {
-        Self { scratch: vec![0; tercel_event::MAX_FRAME_LEN].into_boxed_slice(), frames_count: 0 }
-    }
 }
 
 impl LogSink for NullLog {
@@ -268,11 +278,9 @@ impl LogSink for NullLog {
         usize::MAX
     }
 
-    fn claim(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.scratch.get_mut(..len)
-    }
-
-    fn publish(&mut self) {
+    #[inline]
+    fn append(&mut self, _: &FrameHeader, _: &[u8]) -> bool {
         self.frames_count += 1;
+        true
     }
 }

@@ -153,8 +153,9 @@ fn a_log_cut_at_any_frame_resumes_to_a_whole_one() {
         let mut sink = MemoryLog::default();
         for (at, header) in &frames[..cut] {
             let bytes = &log[*at..at + header.len as usize];
-            replay.replay_frame(Frame::parse(bytes).unwrap()).unwrap();
-            sink.claim(bytes.len()).unwrap().copy_from_slice(bytes);
+            let frame = Frame::parse(bytes).unwrap();
+            replay.replay_frame(frame).unwrap();
+            assert!(sink.append(&frame.header, frame.body));
         }
         let mut seq = replay.resume(sink).unwrap();
         let (seq_last, ts_last) = seq.last();

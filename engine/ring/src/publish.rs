@@ -97,24 +97,39 @@ pub struct Publisher<W> {
     words: W,
     position: u64,
     claimed_len: u32,
+    /// The longest frame that is taken: `MAX_FRAME_LEN` or half of the capacity.
+    len_max: usize,
     slowest_cached: u64,
     announced: u64,
+    /// A frame that ends a line before it needs no look at anything else: below it are no reader, no end of the lap and
+    /// nothing that was not announced.
+    free_end: u64,
 }
 
 impl<W: Words> Publisher<W> {
     /// Starts at `position`, whose `len` word is 0. `slowest` is at most every cursor.
     pub fn new(words: W, position: u64, slowest: u64) -> Self {
-        Self { words, position, claimed_len: 0, slowest_cached: slowest, announced: 0 }
+        let len_max = MAX_FRAME_LEN.min((words.capacity() / 2) as usize);
+        Self { words, position, claimed_len: 0, len_max, slowest_cached: slowest, announced: 0, free_end: 0 }
     }
 
     /// Room for a frame of `len` bytes; returns the offset of its first byte. A claim before replaces the open one.
     #[inline]
     pub fn claim(&mut self, len: usize) -> Result<usize, PushError> {
-        let capacity = self.words.capacity();
-        let need = padded_len(len);
-        if len <= PREFIX_LEN || len > MAX_FRAME_LEN || need > capacity / 2 {
+        if len <= PREFIX_LEN || len > self.len_max {
             return Err(PushError::Length);
         }
+        if self.position + padded_len(len) + LINE_LEN as u64 > self.free_end {
+            self.make_room(padded_len(len))?;
+        }
+        self.claimed_len = len as u32;
+        Ok((self.position & (self.words.capacity() - 1)) as usize)
+    }
+
+    /// The rare half of `claim`: looks at the readers, announces, steps over the end of a lap.
+    #[cold]
+    fn make_room(&mut self, need: u64) -> Result<(), PushError> {
+        let capacity = self.words.capacity();
         let offset = self.position & (capacity - 1);
         let skip = if need > capacity - offset { capacity - offset } else { 0 };
         let end = self.position + skip + need + LINE_LEN as u64;
@@ -129,8 +144,9 @@ impl<W: Words> Publisher<W> {
             self.words.len_at(offset as usize).store(SKIP, W::PUBLISH);
             self.position += skip;
         }
-        self.claimed_len = len as u32;
-        Ok((self.position & (capacity - 1)) as usize)
+        let lap_end = (self.position & !(capacity - 1)) + capacity;
+        self.free_end = lap_end.min(self.slowest_cached + capacity).min(self.announced);
+        Ok(())
     }
 
     /// Makes the claimed frame visible; without an open claim it does nothing.
@@ -164,6 +180,12 @@ impl<W: Words> Publisher<W> {
         self.claimed_len as usize
     }
 
+    /// Bytes free at the last look at the readers, less what was written since: never more than there are.
+    #[inline]
+    pub fn room(&self) -> u64 {
+        (self.slowest_cached + self.words.capacity()).saturating_sub(self.position)
+    }
+
     /// Bytes that the slowest reader has not released, with fresh loads.
     #[inline]
     pub fn used(&mut self) -> u64 {
@@ -184,7 +206,6 @@ impl<W: Words> Publisher<W> {
     }
 
     /// In steps of an eighth of the capacity, so that the barrier behind it costs nothing per frame.
-    #[cold]
     fn announce(&mut self, end: u64) {
         self.announced = end + self.words.capacity() / 8;
         self.words.announce(self.announced);

@@ -1,7 +1,7 @@
 //! Hot path. The sequenced log as the sequencer writes it.
 use tercel_core::{LogSink, MemoryLog, NullLog};
-use tercel_event::{Frame, MAX_FRAME_LEN};
-use tercel_ring::LogWriter;
+use tercel_event::{FrameHeader, HEADER_LEN, MAX_FRAME_LEN};
+use tercel_ring::{LogWriter, PushError};
 
 /// A log whose readers hold it back.
 pub trait EdgeLog: LogSink {
@@ -29,21 +29,16 @@ impl EdgeLog for NullLog {
     }
 }
 
-/// Frames are built in a scratch buffer that stays in the first-level cache and copied into the mapping, so that a line of
-/// the log is written once, front to back.
+/// Each frame is written once, straight into the mapping: header and body front to back, its length last.
 pub struct MappedLog {
     writer: LogWriter,
-    scratch: Box<[u64]>,
-    claimed: usize,
-    /// Room at the last look at the readers' cursors, less what was written since: never more than there is.
-    room: usize,
     failed: bool,
 }
 
 impl MappedLog {
     pub fn new(mut writer: LogWriter) -> Self {
-        let room = writer.capacity() - writer.lag_bytes() as usize;
-        Self { writer, scratch: vec![0; MAX_FRAME_LEN / 8].into_boxed_slice(), claimed: 0, room, failed: false }
+        writer.lag_bytes(); // the first look at the readers' cursors
+        Self { writer, failed: false }
     }
 
     /// A frame did not fit although there was room for it: the log is unusable.
@@ -54,15 +49,27 @@ impl MappedLog {
     pub fn writer_mut(&mut self) -> &mut LogWriter {
         &mut self.writer
     }
+
+    /// There was room for the frame, so this is a reader that went backwards, which is waited for, or a frame of
+    /// impossible size.
+    #[cold]
+    fn append_late(&mut self, header: &[u8; HEADER_LEN], body: &[u8], mut error: PushError) -> bool {
+        while error == PushError::Full {
+            core::hint::spin_loop();
+            match self.writer.append(header, body) {
+                Ok(()) => return true,
+                Err(now) => error = now,
+            }
+        }
+        self.failed = true;
+        false
+    }
 }
 
 impl EdgeLog for MappedLog {
     #[inline]
     fn refresh(&mut self) -> u64 {
-        let lag = self.writer.lag_bytes();
-        let capacity = self.writer.capacity() as u64;
-        self.room = capacity.saturating_sub(lag) as usize;
-        lag * 100 / capacity
+        self.writer.lag_bytes() * 100 / self.writer.capacity() as u64
     }
 
     #[inline]
@@ -75,27 +82,15 @@ impl LogSink for MappedLog {
     #[inline]
     fn room(&self) -> usize {
         // A lap may end early by almost one frame.
-        self.room.saturating_sub(MAX_FRAME_LEN)
+        (self.writer.room_bytes() as usize).saturating_sub(MAX_FRAME_LEN)
     }
 
     #[inline]
-    fn claim(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.claimed = len;
-        bytemuck::cast_slice_mut(&mut self.scratch).get_mut(..len)
-    }
-
-    #[inline]
-    fn publish(&mut self) {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.scratch);
-        let len = self.claimed;
-        while self.writer.push(&bytes[..len]).is_err() {
-            // `room` was asked before, so this is a reader that went backwards or a frame of impossible size.
-            if len > MAX_FRAME_LEN || len == 0 {
-                self.failed = true;
-                return;
-            }
-            core::hint::spin_loop();
+    fn append(&mut self, header: &FrameHeader, body: &[u8]) -> bool {
+        let header: &[u8; HEADER_LEN] = bytemuck::cast_ref(header);
+        match self.writer.append(header, body) {
+            Ok(()) => true,
+            Err(error) => self.append_late(header, body, error),
         }
-        self.room = self.room.saturating_sub(Frame::padded_len(len));
     }
 }

@@ -327,10 +327,5 @@ fn follow(frame: &Frame<'_>, unanswered: &mut BTreeMap<(u64, u16), Command>) {
 /// Appends a frame of another log as it is.
 pub fn copy(frame: &Frame<'_>, log: &mut MemoryLog) {
     use tercel_core::LogSink;
-    let header = bytemuck::bytes_of(&frame.header);
-    if let Some(slot) = log.claim(frame.header.len as usize) {
-        slot[..header.len()].copy_from_slice(header);
-        slot[header.len()..].copy_from_slice(frame.body);
-        log.publish();
-    }
+    assert!(log.append(&frame.header, frame.body));
 }

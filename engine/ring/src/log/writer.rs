@@ -93,6 +93,22 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Writes a whole frame of two pieces: `head`, whose first four bytes are the length of both, and `body`.
+    #[inline]
+    pub fn append<const HEAD: usize>(&mut self, head: &[u8; HEAD], body: &[u8]) -> Result<(), PushError> {
+        const { assert!(HEAD > PREFIX_LEN) };
+        let len = HEAD + body.len();
+        let (prefix, rest) = head.split_at(PREFIX_LEN);
+        if prefix != (len as u32).to_le_bytes() {
+            return Err(PushError::Length);
+        }
+        let (out_head, out_body) = self.claim(len)?.split_at_mut(rest.len());
+        out_head.copy_from_slice(rest);
+        out_body.copy_from_slice(body);
+        self.publish();
+        Ok(())
+    }
+
     /// A reader that holds the writer back, from the newest frame on; or the one of that name, where it stood.
     /// At most one handle per name may be alive. Errors: `Name`, `Readers`.
     pub fn gating_reader(&mut self, name: &str) -> Result<GatingReader, LogError> {
@@ -125,6 +141,12 @@ impl LogWriter {
     /// Bytes that the slowest gating reader has not released; a load per reader, so not for every frame.
     pub fn lag_bytes(&mut self) -> u64 {
         self.publisher.used()
+    }
+
+    /// Bytes that can be written without a look at the readers' cursors; at most what there is.
+    #[inline]
+    pub fn room_bytes(&self) -> u64 {
+        self.publisher.room()
     }
 
     /// The lag as a step of trading's reaction.

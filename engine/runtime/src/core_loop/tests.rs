@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 use tercel_book::BookConfig;
 use tercel_core::{AccountConfig, Core, CoreConfig, LogSink, MemoryLog, StrategyConfig};
 use tercel_event::{
-    CommandKind, Desires, EpochStart, FeedEvent, FeedStatus, FrameFlags, FrameKind, Instant, Kill, Manifest, Mode,
-    NotSent, NotSentWhy, ParamError, Scope, Strategy, TradingState,
+    CommandKind, Desires, EpochStart, FeedEvent, FeedStatus, FrameFlags, FrameHeader, FrameKind, Instant, Kill,
+    Manifest, Mode, NotSent, NotSentWhy, ParamError, Scope, Strategy, TradingState,
 };
 use tercel_exec::ExecConfig;
 use tercel_net::WallClock;
@@ -54,12 +54,8 @@ impl LogSink for FakeLog {
         if self.dials.is_full.get() { 0 } else { usize::MAX }
     }
 
-    fn claim(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.log.claim(len)
-    }
-
-    fn publish(&mut self) {
-        self.log.publish();
+    fn append(&mut self, header: &FrameHeader, body: &[u8]) -> bool {
+        self.log.append(header, body)
     }
 }
 
