@@ -1,6 +1,6 @@
 //! The bodies of frames. Each is `Pod`: fixed size, no implicit padding, any bytes are a value (enums travel as integers
 //! and are checked where they are read).
-use crate::frame::{FrameError, FrameKind};
+use crate::frame::{FrameError, FrameHeader, FrameKind};
 use crate::{Command, Frame};
 use bytemuck::{Pod, Zeroable};
 use tercel_types::{AccountId, ClOrdId, ExecId, InstrumentId, OrderId, Price, Qty, SourceId, StrategyId, TimeNs};
@@ -8,6 +8,34 @@ use tercel_types::{AccountId, ClOrdId, ExecId, InstrumentId, OrderId, Price, Qty
 /// The fixed part of one kind of frame.
 pub trait Body: Pod {
     const KIND: FrameKind;
+    /// Header and body, as they lie in a frame.
+    type Framed: Pod;
+
+    /// The frame without a tail that `header` begins.
+    fn framed(&self, header: FrameHeader) -> Self::Framed;
+}
+
+macro_rules! framed {
+    ($name:ident) => {
+        const _: () = {
+            #[derive(Clone, Copy, Zeroable, Pod)]
+            #[repr(C)]
+            pub struct Framed {
+                header: FrameHeader,
+                body: $name,
+            }
+
+            impl Body for $name {
+                const KIND: FrameKind = FrameKind::$name;
+                type Framed = Framed;
+
+                #[inline]
+                fn framed(&self, header: FrameHeader) -> Framed {
+                    Framed { header, body: *self }
+                }
+            }
+        };
+    };
 }
 
 macro_rules! bodies {
@@ -17,7 +45,7 @@ macro_rules! bodies {
             #[derive(Clone, Copy, Debug, PartialEq, Zeroable, Pod)]
             #[repr(C)]
             pub struct $name { $($(#[doc = $fdoc])* pub $field: $ty,)* }
-            impl Body for $name { const KIND: FrameKind = FrameKind::$name; }
+            framed!($name);
             impl Default for $name { fn default() -> Self { Zeroable::zeroed() } }
         )+
 
@@ -376,9 +404,7 @@ bodies! {
     }
 }
 
-impl Body for Command {
-    const KIND: FrameKind = FrameKind::Command;
-}
+framed!(Command);
 
 /// One price level of a book frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]

@@ -1,7 +1,7 @@
 //! Numbers frames and hands them on; statuses that found the ring full wait here and leave before anything else does.
 use crate::feed::io::{FeedCounters, FeedIo, RingFull};
 use std::collections::VecDeque;
-use tercel_event::{Body, FeedStatus, Frame, HEADER_LEN, write_frame};
+use tercel_event::{Body, FeedStatus, Frame, FrameHeader, HEADER_LEN};
 use tercel_types::SourceId;
 
 /// Bytes of `src_seq` in a frame's header.
@@ -37,11 +37,13 @@ impl Outbox<'_> {
     /// A frame without a tail.
     #[inline]
     pub fn push_body<B: Body>(&mut self, body: &B) -> Result<(), RingFull> {
-        let mut bytes = [0; 256];
-        match write_frame(&mut bytes, self.source, 0, 0, body, &[]) {
-            Some(len) => self.push(&mut bytes[..len]),
-            None => Err(RingFull),
-        }
+        let src_seq = *self.src_seq + 1;
+        let len = (HEADER_LEN + size_of::<B>()) as u32;
+        let header = FrameHeader { len, kind: B::KIND as u16, src: self.source, src_seq, ..FrameHeader::default() };
+        self.io.push(bytemuck::bytes_of(&body.framed(header)))?;
+        self.counters.frames += 1;
+        *self.src_seq = src_seq;
+        Ok(())
     }
 }
 
