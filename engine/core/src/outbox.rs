@@ -154,7 +154,8 @@ impl CommandBatch {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, command: Command) {
-        self.commands.push(command);
+    pub(crate) fn push(&mut self, command: &Command) {
+        // Copied once: `push` would take it through the stack.
+        self.commands.extend_from_slice(core::slice::from_ref(command));
     }
 }

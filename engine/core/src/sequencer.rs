@@ -142,6 +142,14 @@ impl<S: LogSink> Sequencer<S> {
 
     #[inline]
     fn fire(&mut self, now: TimeNs, commands: &mut CommandBatch) -> Result<(), FeedError> {
+        match self.core.next_deadline() {
+            Some(due) if due <= now => self.fire_due(now, commands),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn fire_due(&mut self, now: TimeNs, commands: &mut CommandBatch) -> Result<(), FeedError> {
         while let Some(due) = self.core.next_deadline()
             && due <= now
         {
@@ -193,7 +201,7 @@ impl<S: LogSink> Sequencer<S> {
                 Derived::Command(command) => {
                     let written = append_derived(&mut self.sink, cause, command);
                     if written {
-                        commands.push(*command);
+                        commands.push(command);
                     }
                     written
                 }

@@ -86,6 +86,13 @@ pub fn publish_position<W: WatchedWords>(words: &W, position: u64) {
     words.position().store(position, Ordering::Release); // ORDERING: pairs with the load in `Observer::rejoin`
 }
 
+/// An open frame, its number of lines already worked out.
+pub(crate) struct Claim {
+    pub offset: usize,
+    next: u64,
+    len: u32,
+}
+
 /// Bytes that a frame of `len` bytes occupies.
 #[inline]
 pub const fn padded_len(len: usize) -> u64 {
@@ -97,6 +104,8 @@ pub struct Publisher<W> {
     words: W,
     position: u64,
     claimed_len: u32,
+    /// The capacity less one.
+    mask: u64,
     /// The longest frame that is taken: `MAX_FRAME_LEN` or half of the capacity.
     len_max: usize,
     slowest_cached: u64,
@@ -110,20 +119,44 @@ impl<W: Words> Publisher<W> {
     /// Starts at `position`, whose `len` word is 0. `slowest` is at most every cursor.
     pub fn new(words: W, position: u64, slowest: u64) -> Self {
         let len_max = MAX_FRAME_LEN.min((words.capacity() / 2) as usize);
-        Self { words, position, claimed_len: 0, len_max, slowest_cached: slowest, announced: 0, free_end: 0 }
+        let mask = words.capacity() - 1;
+        Self { words, position, claimed_len: 0, mask, len_max, slowest_cached: slowest, announced: 0, free_end: 0 }
     }
 
     /// Room for a frame of `len` bytes; returns the offset of its first byte. A claim before replaces the open one.
     #[inline]
     pub fn claim(&mut self, len: usize) -> Result<usize, PushError> {
+        let claim = self.open(len)?;
+        self.claimed_len = claim.len;
+        Ok(claim.offset)
+    }
+
+    /// As `claim` for a frame that is written and closed at once: what is known of it stays with the caller.
+    #[inline]
+    pub(crate) fn open(&mut self, len: usize) -> Result<Claim, PushError> {
         if len <= PREFIX_LEN || len > self.len_max {
             return Err(PushError::Length);
         }
-        if self.position + padded_len(len) + LINE_LEN as u64 > self.free_end {
-            self.make_room(padded_len(len))?;
+        let need = padded_len(len);
+        if self.position + need + LINE_LEN as u64 > self.free_end {
+            self.make_room(need)?;
         }
-        self.claimed_len = len as u32;
-        Ok((self.position & (self.words.capacity() - 1)) as usize)
+        let offset = (self.position & self.mask) as usize;
+        Ok(Claim { offset, next: self.position + need, len: len as u32 })
+    }
+
+    /// Makes the frame of `claim`, which is the newest, visible.
+    #[inline]
+    pub(crate) fn close(&mut self, claim: Claim) {
+        let Claim { offset, next, len } = claim;
+        if W::CLEAR_NEXT {
+            self.words.len_at((next & self.mask) as usize).store(0, Ordering::Relaxed); // ordered by the store below
+        }
+        // ORDERING: pairs with `OBSERVE` in `Follower::look`.
+        self.words.len_at(offset).store(len, W::PUBLISH);
+        self.words.published(next);
+        self.words.prepare(((next + LINE_LEN as u64) & self.mask) as usize);
+        self.position = next;
     }
 
     /// The rare half of `claim`: looks at the readers, announces, steps over the end of a lap.
@@ -152,20 +185,11 @@ impl<W: Words> Publisher<W> {
     /// Makes the claimed frame visible; without an open claim it does nothing.
     #[inline]
     pub fn publish(&mut self) {
-        if self.claimed_len == 0 {
-            return;
+        if self.claimed_len > 0 {
+            let next = self.position + padded_len(self.claimed_len as usize);
+            self.close(Claim { offset: (self.position & self.mask) as usize, next, len: self.claimed_len });
+            self.claimed_len = 0;
         }
-        let mask = self.words.capacity() - 1;
-        let next = self.position + padded_len(self.claimed_len as usize);
-        if W::CLEAR_NEXT {
-            self.words.len_at((next & mask) as usize).store(0, Ordering::Relaxed); // ordered by the store below
-        }
-        // ORDERING: pairs with `OBSERVE` in `Follower::look`.
-        self.words.len_at((self.position & mask) as usize).store(self.claimed_len, W::PUBLISH);
-        self.words.published(next);
-        self.words.prepare(((next + LINE_LEN as u64) & mask) as usize);
-        self.position = next;
-        self.claimed_len = 0;
     }
 
     /// Where the next frame goes.

@@ -71,11 +71,17 @@ impl LogWriter {
     #[inline]
     pub fn claim(&mut self, len: usize) -> Result<&mut [u8], PushError> {
         let offset = self.publisher.claim(len)?;
+        Ok(self.payload(offset, len))
+    }
+
+    /// What follows the `len` word of a frame that `publisher` has just given room to.
+    #[inline]
+    fn payload(&mut self, offset: usize, len: usize) -> &mut [u8] {
         let start = self.publisher.words().line(offset + PREFIX_LEN);
-        // SAFETY: `claim` returned a range of `len` bytes inside the lines that no gating reader stands on; the `len` word
-        // before it is touched atomically only. Lapped readers read single words and discard what `limit` disowns.
+        // SAFETY: `claim` or `open` returned a range of `len` bytes inside the lines that no gating reader stands on; the
+        // `len` word before it is touched atomically only. Lapped readers read single words and discard what `limit` disowns.
         // `&mut self` bars a second claim, the file lock a second writer. Tests: loom_publish, log::tests.
-        Ok(unsafe { core::slice::from_raw_parts_mut(start, len - PREFIX_LEN) })
+        unsafe { core::slice::from_raw_parts_mut(start, len - PREFIX_LEN) }
     }
 
     /// Makes the claimed frame visible with one release store of its `len`.
@@ -102,10 +108,11 @@ impl LogWriter {
         if prefix != (len as u32).to_le_bytes() {
             return Err(PushError::Length);
         }
-        let (out_head, out_body) = self.claim(len)?.split_at_mut(rest.len());
+        let claim = self.publisher.open(len)?;
+        let (out_head, out_body) = self.payload(claim.offset, len).split_at_mut(rest.len());
         out_head.copy_from_slice(rest);
         out_body.copy_from_slice(body);
-        self.publish();
+        self.publisher.close(claim);
         Ok(())
     }
 
