@@ -174,7 +174,7 @@ fn has_twins(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Unique>(bytes).is_err_and(|e| e.to_string().starts_with("twins"))
 }
 
-fn ours(decoder: &Decoder, bytes: &[u8], room: &mut [Level]) -> Result<(Message, Vec<Level>), Malformed> {
+fn ours(decoder: &mut Decoder, bytes: &[u8], room: &mut [Level]) -> Result<(Message, Vec<Level>), Malformed> {
     let message = decoder.decode(bytes, room)?;
     let count = match &message {
         Message::Depth(depth) => depth.bids_count + depth.asks_count,
@@ -184,9 +184,9 @@ fn ours(decoder: &Decoder, bytes: &[u8], room: &mut [Level]) -> Result<(Message,
 }
 
 /// Whatever we read, serde_json reads the same; whatever it reads, we read or refuse for a reason that it does not have.
-fn compare(set: &(Vec<Instrument>, Decoder), bytes: &[u8], room: &mut [Level]) -> Result<(), String> {
+fn compare(set: &mut (Vec<Instrument>, Decoder), bytes: &[u8], room: &mut [Level]) -> Result<(), String> {
     let want = reference(&set.0, bytes);
-    match (ours(&set.1, bytes, room), want) {
+    match (ours(&mut set.1, bytes, room), want) {
         (Ok((Message::Other | Message::Foreign, _)), None) | (Err(_), None) => Ok(()),
         (Ok(got), Some(want)) if got == want => Ok(()),
         (Err(Malformed { why: Why::Escape | Why::Depth, .. }), Some(_)) => Ok(()),
@@ -210,18 +210,19 @@ fn data(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn every_message_of_the_recordings_reads_as_serde_json_reads_it() {
-    let sets = decoders();
+    let mut sets = decoders();
     let mut room = vec![Level::default(); 8_192];
-    for (name, set) in [
-        ("binance_usdm_btcusdt_20240808.jsonts.gz", &sets[0]),
-        ("binance_coinm_btcusd_perp_20240808.jsonts.gz", &sets[0]),
-        ("binance_coinm_btcusd_perp_20240809.jsonts.gz", &sets[0]),
-        ("binance_spot_btcusdt_20240808.jsonts.gz", &sets[1]),
-        ("binance_spot_btcusdt_20240809.jsonts.gz", &sets[1]),
+    for name in [
+        "binance_usdm_btcusdt_20240808.jsonts.gz",
+        "binance_coinm_btcusd_perp_20240808.jsonts.gz",
+        "binance_coinm_btcusd_perp_20240809.jsonts.gz",
+        "binance_spot_btcusdt_20240808.jsonts.gz",
+        "binance_spot_btcusdt_20240809.jsonts.gz",
     ] {
         let Some(path) = data(name) else { continue };
         let mut recording = Recording::open(&[path]).unwrap();
         let mut counts = [0u32; 4];
+        let set = &mut sets[usize::from(name.contains("spot"))];
         while let Some(line) = recording.next_line() {
             let line = line.unwrap();
             if line.kind == LineKind::Snapshot {
@@ -243,7 +244,7 @@ fn every_message_of_the_recordings_reads_as_serde_json_reads_it() {
                 counts[3] += 1;
                 continue;
             }
-            let got = ours(&set.1, line.json, &mut room).unwrap_or_else(|e| panic!("{name}:{}: {e}", line.line_no));
+            let got = ours(&mut set.1, line.json, &mut room).unwrap_or_else(|e| panic!("{name}:{}: {e}", line.line_no));
             assert_eq!(Some(&got), reference(&set.0, line.json).as_ref(), "{name}:{}", line.line_no);
             assert_eq!(
                 set.1.decode_any(line.json, &mut room),
@@ -315,7 +316,6 @@ fn scatter(value: &Value, dice: &mut impl FnMut(usize) -> usize, out: &mut Strin
 
 #[test]
 fn order_and_blanks_do_not_matter_prop() {
-    let sets = decoders();
     let extras: [(&str, Value); 4] = [
         ("x", serde_json::json!({"deep": [1, {"b": "1"}], "n": null})),
         ("extra", serde_json::json!("a \"quoted\" \\ text \u{e9}")),
@@ -326,6 +326,7 @@ fn order_and_blanks_do_not_matter_prop() {
     let strategy = (0..SAMPLES.len(), 0..16u32, prop::collection::vec(any::<u16>(), 400));
     runner
         .run(&strategy, |(sample, with, rolls)| {
+            let mut sets = decoders();
             let mut value: Value = serde_json::from_str(SAMPLES[sample]).unwrap();
             let message = if value.get("data").is_some() { &mut value["data"] } else { &mut value };
             for (bit, (key, extra)) in extras.iter().enumerate() {
@@ -340,10 +341,10 @@ fn order_and_blanks_do_not_matter_prop() {
             };
             scatter(&value, &mut dice, &mut text);
             let mut room = [Level::default(); 64];
-            let got = ours(&sets[0].1, text.as_bytes(), &mut room);
-            let plain = ours(&sets[0].1, SAMPLES[sample].as_bytes(), &mut [Level::default(); 64]).unwrap();
+            let got = ours(&mut sets[0].1, text.as_bytes(), &mut room);
+            let plain = ours(&mut sets[0].1, SAMPLES[sample].as_bytes(), &mut [Level::default(); 64]).unwrap();
             prop_assert_eq!(got, Ok(plain), "{}", text);
-            compare(&sets[0], text.as_bytes(), &mut room).map_err(TestCaseError::fail)
+            compare(&mut sets[0], text.as_bytes(), &mut room).map_err(TestCaseError::fail)
         })
         .unwrap();
 }
@@ -388,7 +389,7 @@ fn damage(rng: &mut Rng, text: &mut Vec<u8>) {
 
 #[test]
 fn damaged_messages_never_panic_and_never_read_differently_fuzz() {
-    let sets = decoders();
+    let mut sets = decoders();
     let rounds = if std::env::var_os("TERCEL_SOAK").is_some() { 20_000_000 } else { 200_000 };
     let mut room = vec![Level::default(); 64];
     let (mut read, mut refused) = (0u64, 0u64);
@@ -399,7 +400,7 @@ fn damaged_messages_never_panic_and_never_read_differently_fuzz() {
         damage(&mut rng, &mut text);
         // A text frame that is not UTF-8 never gets past the WebSocket; here it must only not panic.
         if core::str::from_utf8(&text).is_ok()
-            && let Err(difference) = compare(&sets[0], &text, &mut room)
+            && let Err(difference) = compare(&mut sets[0], &text, &mut room)
         {
             panic!("round {round}, seed {seed:#x}: {difference}");
         }
@@ -413,11 +414,51 @@ fn damaged_messages_never_panic_and_never_read_differently_fuzz() {
     assert!(read > rounds / 50 && refused > rounds / 10, "the damage is too weak or too strong to say anything");
 }
 
+/// Messages of the form of the one before, but for a few bytes: digits in numbers, in names and in keys, and what lies beside
+/// digits in ASCII. They read as serde_json reads them, whether the form is known or not.
+#[test]
+fn messages_of_a_known_form_read_as_serde_json_reads_them_fuzz() {
+    const SPOT: [&str; 2] = [
+        r#"{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}}"#,
+        r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":1723161255342,"m":true,"M":true}}"#,
+    ];
+    const OTHERS: [&str; 4] = [
+        r#"{"stream":"btcusd_perp@bookTicker","data":{"u":1007198632021,"e":"bookTicker","s":"BTCUSD_PERP","ps":"BTCUSD","b":"61804.7","B":"35","a":"61804.8","A":"1645","T":1723161257465,"E":1723161257476}}"#,
+        r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":7,"s":"BTCUSDT","b":"1234567890.10","B":"12345678.507","a":"1.3","A":"2","T":9223372036854,"E":9223372036855}}"#,
+        r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":9223372036854,"T":0,"s":"BTCUSDT","t":12345678901234567,"p":"0.3","q":"100000.006","X":"MARKET","m":true}}"#,
+        r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":12345678,"T":1723161256322,"s":"BTCUSDT","t":123456789,"p":"1234567.30000","q":"00.5","X":"MARKET","m":false}}"#,
+    ];
+    const NEAR: &[u8] = b"0123456789012345678901234567890123456789/:.;-\"\0\x7fpA";
+    let mut sets = decoders();
+    let rounds = if std::env::var_os("TERCEL_SOAK").is_some() { 20_000_000 } else { 300_000 };
+    let (mut room, mut rng) = (vec![Level::default(); 64], Rng(0x51a9_0b37));
+    let (mut read, mut refused) = (0u64, 0u64);
+    for round in 0..rounds {
+        let seed = rng.0;
+        let spot = usize::from(rng.below(4) == 0);
+        let samples: Vec<&str> = if spot == 1 { SPOT.to_vec() } else { [&SAMPLES[..], &OTHERS].concat() };
+        let mut text = samples[rng.below(samples.len())].as_bytes().to_vec();
+        let digits: Vec<usize> = (0..text.len()).filter(|&at| text[at].is_ascii_digit()).collect();
+        for _ in 0..rng.below(4) {
+            let at = digits[rng.below(digits.len())];
+            text[at] = NEAR[rng.below(NEAR.len())];
+        }
+        if let Err(difference) = compare(&mut sets[spot], &text, &mut room) {
+            panic!("round {round}, seed {seed:#x}: {difference}");
+        }
+        let (fresh, warm) = (sets[spot].1.decode_any(&text, &mut room), sets[spot].1.decode(&text, &mut room));
+        assert_eq!(warm, fresh, "round {round}, seed {seed:#x}: {}", String::from_utf8_lossy(&text));
+        *(if warm.is_ok() { &mut read } else { &mut refused }) += 1;
+    }
+    println!("{rounds} messages of a known form: {read} read, {refused} refused");
+    assert!(read > rounds / 10 && refused > rounds / 10, "the damage is too weak or too strong to say anything");
+}
+
 #[test]
 fn refusals_name_the_place_the_reason_and_what_was_known() {
-    let [set, _] = decoders();
-    let refuse =
-        |text: &str, room: usize| ours(&set.1, text.as_bytes(), &mut vec![Level::default(); room]).unwrap_err();
+    let [mut set, _] = decoders();
+    let mut refuse =
+        |text: &str, room: usize| ours(&mut set.1, text.as_bytes(), &mut vec![Level::default(); room]).unwrap_err();
     let off_step = SAMPLES[0].replace("61641.50", "61641.55");
     let fault = refuse(&off_step, 64);
     assert_eq!((fault.why, fault.instrument), (Why::OffStep, Some(InstrumentId(4))));
@@ -427,10 +468,13 @@ fn refusals_name_the_place_the_reason_and_what_was_known() {
     assert_eq!(refuse(&SAMPLES[0].replace("\"U\"", "\"u\""), 64).why, Why::Twice);
     assert_eq!(refuse(&SAMPLES[0].replace("0.014", "-0.014"), 64).why, Why::Negative);
     assert_eq!(refuse(&SAMPLES[0][..150], 64).why, Why::Truncated);
-    assert_eq!(ours(&set.1, SAMPLES[0].replace("BTCUSDT", "ETHUSDT").as_bytes(), &mut []).unwrap().0, Message::Foreign);
-    assert_eq!(ours(&set.1, br#"{"result":null,"id":1}"#, &mut []).unwrap().0, Message::Other);
+    assert_eq!(
+        ours(&mut set.1, SAMPLES[0].replace("BTCUSDT", "ETHUSDT").as_bytes(), &mut []).unwrap().0,
+        Message::Foreign
+    );
+    assert_eq!(ours(&mut set.1, br#"{"result":null,"id":1}"#, &mut []).unwrap().0, Message::Other);
     let aggregate = r#"{"e":"aggTrade","E":1,"s":"BTCUSDT","a":5,"p":"0.01","q":"1","f":1,"l":1,"T":1,"m":true}"#;
-    assert_eq!(ours(&set.1, aggregate.as_bytes(), &mut []).unwrap().0, Message::Other);
+    assert_eq!(ours(&mut set.1, aggregate.as_bytes(), &mut []).unwrap().0, Message::Other);
 }
 
 /// The comparison can fail: a reference with another lot finds a difference at once.
@@ -438,6 +482,6 @@ fn refusals_name_the_place_the_reason_and_what_was_known() {
 fn a_planted_scale_error_is_caught() {
     let [(instruments, _), _] = decoders();
     let wrong = vec![instrument(4, "BTCUSDT", "0.10", "0.0001")];
-    let set = (instruments, Decoder::new(&wrong));
-    assert!(compare(&set, SAMPLES[3].as_bytes(), &mut [Level::default(); 64]).is_err());
+    let mut set = (instruments, Decoder::new(&wrong));
+    assert!(compare(&mut set, SAMPLES[3].as_bytes(), &mut [Level::default(); 64]).is_err());
 }

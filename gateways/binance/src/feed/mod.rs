@@ -150,7 +150,16 @@ impl FeedMachine {
         self.counters.messages += 1;
         self.counters.bytes += received.bytes.len() as u64;
         let stamps = Stamps { ts_recv: received.ts_kernel.unwrap_or(received.ts_user), ts_user: received.ts_user };
-        match self.decoder.decode(received.bytes, self.bench.levels()) {
+        match self.decoder.decode_form(received.bytes) {
+            Some(Message::BookTicker(ticker)) => self.on_book_ticker(&ticker, stamps, now, io),
+            Some(Message::Trade(trade)) => self.on_trade(&trade, stamps, now, io),
+            _ => self.on_formless(socket, received.bytes, stamps, now, io),
+        }
+    }
+
+    #[inline(never)]
+    fn on_formless(&mut self, socket: usize, bytes: &[u8], stamps: Stamps, now: Now, io: &mut dyn FeedIo) {
+        match self.decoder.decode_formless(bytes, self.bench.levels()) {
             Ok(Message::Depth(depth)) => self.on_depth(&depth, stamps, now, io),
             Ok(Message::BookTicker(ticker)) => self.on_book_ticker(&ticker, stamps, now, io),
             Ok(Message::Trade(trade)) => self.on_trade(&trade, stamps, now, io),

@@ -1,5 +1,6 @@
 //! Hot path. Arrays of `["price","quantity"]`, straight into `Level`s.
 use crate::json::cursor::Cursor;
+use crate::json::places::Decimal;
 use crate::json::scale::Scale;
 use crate::json::{Malformed, Why};
 use tercel_event::Level;
@@ -30,10 +31,11 @@ impl Scales {
     }
 
     /// The array at `cursor` into the front of `out`; returns how many levels it had. The venue writes no blanks, so each
-    /// separator is first looked for as one word and only then piece by piece.
+    /// separator is first looked for as one word and only then piece by piece; and nearly all numbers have their digits where
+    /// the one before had them (94 % on USD-M, 99 % on spot), which lets one level be read without waiting for the last.
     #[inline(never)]
     pub fn levels(&self, cursor: &mut Cursor<'_>, out: &mut [Level]) -> Result<usize, Malformed> {
-        let mut count = 0;
+        let (mut count, mut px_like, mut qty_like) = (0, Decimal::NONE, Decimal::NONE);
         cursor.expect(b'[')?;
         if cursor.is_empty(b']') {
             return Ok(0);
@@ -44,12 +46,12 @@ impl Scales {
                 cursor.expect(b'[')?;
                 cursor.expect(b'"')?;
             }
-            let px = counted(cursor, &self.price)?;
+            let px = counted_like(cursor, &self.price, &mut px_like)?;
             if !cursor.take(b",\"") {
                 cursor.expect(b',')?;
                 cursor.expect(b'"')?;
             }
-            let qty = counted(cursor, &self.qty)?;
+            let qty = counted_like(cursor, &self.qty, &mut qty_like)?;
             if qty < 0 {
                 return Err(cursor.fault(Why::Negative));
             }
@@ -85,4 +87,27 @@ fn counted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
         }
         Err(why) => Err(cursor.fault(why)),
     }
+}
+
+#[inline(always)]
+fn counted_like(cursor: &mut Cursor<'_>, scale: &Scale, like: &mut Decimal) -> Result<i64, Malformed> {
+    match like.read_like(cursor.bytes, cursor.at) {
+        Some((count, end)) => {
+            cursor.at = end;
+            Ok(count)
+        }
+        None => counted_anew(cursor, scale, like),
+    }
+}
+
+#[inline(never)]
+fn counted_anew(cursor: &mut Cursor<'_>, scale: &Scale, like: &mut Decimal) -> Result<i64, Malformed> {
+    let from = cursor.at;
+    let count = counted(cursor, scale)?;
+    // Whole numbers change their length too often to be worth it.
+    let to = cursor.at - 1;
+    if cursor.bytes[from..to].contains(&b'.') {
+        *like = Decimal::at(cursor.bytes, from, to, scale).unwrap_or(Decimal::NONE);
+    }
+    Ok(count)
 }

@@ -1,13 +1,15 @@
 //! Hot path. One message of the venue, in its envelope `{"stream":…,"data":…}` or bare, to numbers and levels.
 //!
-//!   bytes ──▶ keys in the venue's order (ordered.rs) ──────┬──▶ Depth + levels | BookTicker | Trade | Other | Foreign
-//!                    └──(anything else)──▶ any order ──────┘
+//!   bytes ──▶ a form seen before (forms.rs) ───────────────┬──▶ Depth + levels | BookTicker | Trade | Other | Foreign
+//!               └──▶ keys in the venue's order (ordered.rs) ──┤
+//!                        └──(anything else)──▶ any order ─────┘
 //!
 //! In any order, a member of the wrong shape is skipped and is a fault only if the message needs it.
 //!
 //! Memory      none: levels go into the caller's slice, which is the body of a frame.
 //! Cost        measured in benches/json.
 use crate::json::cursor::{Cursor, Key};
+use crate::json::forms::Forms;
 use crate::json::levels::Scales;
 use crate::json::scale::{self, Scale};
 use crate::json::{Malformed, Why};
@@ -93,15 +95,16 @@ pub(super) struct Symbol {
     pub scales: Scales,
 }
 
-/// Knows the instruments; otherwise without state.
+/// Knows the instruments, and forms of recent messages, which change the cost of a message but never what it says.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     pub(super) symbols: Vec<Symbol>,
+    forms: Forms,
 }
 
 impl Decoder {
     pub fn new<'a>(instruments: impl IntoIterator<Item = &'a Instrument>) -> Self {
-        let symbols = instruments
+        let symbols: Vec<Symbol> = instruments
             .into_iter()
             .map(|i| Symbol {
                 name: i.symbol.as_bytes().into(),
@@ -109,19 +112,35 @@ impl Decoder {
                 scales: Scales { price: Scale::new(i.price_step), qty: Scale::new(i.lot) },
             })
             .collect();
-        Self { symbols }
+        Self { forms: Forms::new(symbols.len()), symbols }
     }
 
     /// Decodes one message. `levels` receives what a `Depth` counts; its content is undefined otherwise.
     #[inline]
-    pub fn decode(&self, bytes: &[u8], levels: &mut [Level]) -> Result<Message, Malformed> {
-        match self.decode_ordered(bytes, levels) {
+    pub fn decode(&mut self, bytes: &[u8], levels: &mut [Level]) -> Result<Message, Malformed> {
+        match self.decode_form(bytes) {
             Some(message) => Ok(message),
-            None => self.decode_any(bytes, levels),
+            None => self.decode_formless(bytes, levels),
         }
     }
 
-    /// As `decode`, without the short way for the order of keys that the venue uses today.
+    /// A best quote or trade of a form that was seen before, `None` for every other message.
+    #[inline(always)]
+    pub(crate) fn decode_form(&self, bytes: &[u8]) -> Option<Message> {
+        self.forms.read(bytes)
+    }
+
+    /// As `decode`, for a message that `decode_form` does not know. Its form will be known from here on.
+    #[inline(never)]
+    pub(crate) fn decode_formless(&mut self, bytes: &[u8], levels: &mut [Level]) -> Result<Message, Malformed> {
+        let Some(message) = self.decode_ordered(bytes, levels) else { return self.decode_any(bytes, levels) };
+        if !matches!(message, Message::Depth(_)) {
+            self.forms.learn(bytes, &message, &self.symbols);
+        }
+        Ok(message)
+    }
+
+    /// As `decode`, without the short ways for forms seen before and for the order of keys that the venue uses today.
     pub fn decode_any(&self, bytes: &[u8], levels: &mut [Level]) -> Result<Message, Malformed> {
         let (mut cursor, mut fields) = (Cursor::new(bytes), Fields::default());
         match self.members(&mut cursor, &mut fields, true, levels).and_then(|()| ended(&mut cursor)) {

@@ -1,9 +1,12 @@
 //! Decoding of the venue's messages, our own: no allocation, any key order, unknown keys skipped, levels written where the
 //! frame wants them. What is not understood is a `Malformed` with its place, never a panic.
 mod cursor;
+mod digits;
+mod forms;
 mod levels;
 mod message;
 mod ordered;
+mod places;
 mod scale;
 
 pub use message::{BookTicker, Decoder, Depth, Event, Message, Snapshot, Trade};

@@ -6,18 +6,28 @@
 //! and Montgomery, Division by Invariant Integers using Multiplication, 1994, §9).
 //!
 //! Memory      none.
-//! Cost        about five instructions a digit, unrolled: numbers of one stream have nearly always the same length, so the
-//!             ends are predicted. Reading eight digits per word was measured to be slower at these lengths. Anything
-//!             unusual (a sign, more than 9 digits before or 8 behind the point, a step finer than 10^-8, the last bytes of
-//!             a message) leaves through `count_slow`, which gives the same answers.
+//! Cost        a number of at most eight characters is one word: the point is taken out of it, and three multiplications
+//!             make it a number. Longer ones take a word or two before the point and one behind it. Anything unusual (a
+//!             sign, more than 10 digits before or 8 behind the point, a step finer than 10^-8) leaves through
+//!             `count_slow`, which gives the same answers.
 use crate::json::Why;
+use crate::json::digits::{before, eight, first, number, others};
 use tercel_types::{Decimal, DecimalError};
 
 /// Counts steps of one fixed size.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     step: Decimal,
-    /// Inverse modulo 2^64 of the odd part of the step in units of 10^-8.
+    /// Of units of 10^-8.
+    steps: Steps,
+    /// The inverse for eight digits of which i stand before the point: they are units of 10^(i − 8).
+    inverse_at: [u64; WORD],
+}
+
+/// The exact division that makes steps of a whole number of some unit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Steps {
+    /// Inverse modulo 2^64 of the odd part of the step in units of 10^-8, times how many of those the unit is.
     inverse: u64,
     /// Trailing zero bits of the step in units of 10^-8.
     shift: u32,
@@ -25,24 +35,40 @@ pub struct Scale {
     quotient_max: u64,
 }
 
-const WHOLE_DIGITS: usize = 9;
+impl Steps {
+    pub const NONE: Self = Self { inverse: 1, shift: 0, quotient_max: 0 };
+
+    /// `None` when it is no whole number of steps.
+    #[inline(always)]
+    pub fn count(self, units: u64) -> Option<i64> {
+        let count = units.wrapping_mul(self.inverse).rotate_right(self.shift);
+        // Where the step is no whole number of units only 0 passes, and 0 is 0 in every step.
+        (count <= self.quotient_max).then_some(count as i64)
+    }
+}
+
+const WORD: usize = 8;
 const PART_DIGITS: usize = 8;
-/// Digits, point, digits, quote.
-const WINDOW: usize = WHOLE_DIGITS + 1 + PART_DIGITS + 1;
-const TEN_TO: [u64; PART_DIGITS + 1] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+/// More digits before the point than this leave through the slow way: ten of them are below 2^63 units.
+pub(super) const WHOLE_DIGITS: usize = 10;
+/// Digits before the point, the point, a word behind it, quote.
+const WINDOW: usize = 2 * WORD + 1 + WORD + 1;
+pub(super) const TEN_TO: [u64; PART_DIGITS + 1] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 impl Scale {
     /// `step` must be positive.
     pub fn new(step: Decimal) -> Self {
-        let mut scale = Self { step, inverse: 1, shift: 0, quotient_max: 0 };
+        let mut scale = Self { step, steps: Steps::NONE, inverse_at: [1; WORD] };
         if step.mantissa <= 0 || usize::from(step.scale) > PART_DIGITS {
             return scale;
         }
         let power = TEN_TO[PART_DIGITS - usize::from(step.scale)];
         let Some(units) = (step.mantissa as u64).checked_mul(power) else { return scale };
-        scale.shift = units.trailing_zeros();
-        scale.quotient_max = u64::MAX / units;
-        scale.inverse = inverse_of_odd(units >> scale.shift);
+        let shift = units.trailing_zeros();
+        let inverse = inverse_of_odd(units >> shift);
+        scale.steps = Steps { inverse, shift, quotient_max: u64::MAX / units };
+        scale.inverse_at = core::array::from_fn(|at| inverse.wrapping_mul(TEN_TO[at]));
         scale
     }
 
@@ -50,46 +76,77 @@ impl Scale {
     /// closing quote.
     #[inline(always)]
     pub fn count(&self, bytes: &[u8], at: usize) -> Result<(i64, usize), Why> {
-        let window = bytes.get(at..).and_then(|rest| rest.first_chunk());
-        match window.and_then(|window| self.count_fast(window)) {
+        let text = bytes.get(at..).and_then(|rest| rest.first_chunk());
+        match text.and_then(|text| self.count_word(text)) {
             Some((count, len)) => Ok((count, at + len)),
-            None => self.count_end(bytes, at),
+            None => self.count_long(bytes, at),
         }
     }
 
-    /// The count, and the length with the closing quote.
+    /// What makes steps of the digits of a number with `part_digits` of them behind the point.
+    pub(super) fn steps_of(&self, part_digits: usize) -> Option<Steps> {
+        let power = *TEN_TO.get(PART_DIGITS.checked_sub(part_digits)?)?;
+        Some(Steps { inverse: self.steps.inverse.wrapping_mul(power), ..self.steps })
+    }
+
+    /// A number of at most eight characters: the count, and the length with the closing quote.
     #[inline(always)]
-    fn count_fast(&self, window: &[u8; WINDOW]) -> Option<(i64, usize)> {
-        let (value, whole_len) = digits::<0>(window, 0);
-        let (units, len) = match window[whole_len] {
-            b'.' => {
-                let part: &[u8; WINDOW - WHOLE_DIGITS - 1] = window[whole_len + 1..].first_chunk()?;
-                let (value, part_len) = digits::<1>(part, value);
-                if part_len == 0 || part[part_len] != b'"' {
-                    return None;
-                }
-                (value * TEN_TO[PART_DIGITS - part_len], whole_len + 1 + part_len)
-            }
-            b'"' => (value * TEN_TO[PART_DIGITS], whole_len),
-            _ => return None,
+    fn count_word(&self, text: &[u8; WORD + 1]) -> Option<(i64, usize)> {
+        let values = eight(text, 0)?;
+        let marks = others(values);
+        if marks == 0 {
+            return None;
+        }
+        let (point, whole) = (first(marks), before(marks));
+        let (digits, quote) = if text[point] == b'.' {
+            let marks = marks & marks.wrapping_sub(1);
+            let (part, quote) = if marks == 0 { (values, WORD) } else { (values & before(marks), first(marks)) };
+            // What stands behind the point moves one byte down, over it.
+            ((part & whole) | (part >> 8 & !whole), quote)
+        } else {
+            (values & whole, point)
         };
-        let count = units.wrapping_mul(self.inverse).rotate_right(self.shift);
-        // Where the step is no whole number of units only 0 passes, and 0 is 0 in every step.
-        if count > self.quotient_max || whole_len == 0 { None } else { Some((count as i64, len + 1)) }
+        if text[quote] != b'"' || point == 0 || quote == point + 1 {
+            return None;
+        }
+        let steps = Steps { inverse: self.inverse_at[point], ..self.steps };
+        Some((steps.count(number(digits))?, quote + 1))
     }
 
-    /// The last bytes of a message do not fill a window: they are read from a copy with zeros behind.
     #[inline(never)]
-    fn count_end(&self, bytes: &[u8], at: usize) -> Result<(i64, usize), Why> {
+    fn count_long(&self, bytes: &[u8], at: usize) -> Result<(i64, usize), Why> {
         let rest = bytes.get(at..).unwrap_or(&[]);
-        if rest.len() < WINDOW {
-            let mut window = [0; WINDOW];
-            window[..rest.len()].copy_from_slice(rest);
-            if let Some((count, len)) = self.count_fast(&window) {
-                return Ok((count, at + len));
+        // The last bytes of a message do not fill a window: they are read from a copy with zeros behind.
+        let mut copy = [0; WINDOW];
+        let window = match rest.first_chunk() {
+            Some(window) => window,
+            None => {
+                copy[..rest.len()].copy_from_slice(rest);
+                &copy
             }
+        };
+        match self.count_words(window) {
+            Some((count, len)) => Ok((count, at + len)),
+            None => self.count_slow(bytes, at),
         }
-        self.count_slow(bytes, at)
+    }
+
+    #[inline(always)]
+    fn count_words(&self, window: &[u8; WINDOW]) -> Option<(i64, usize)> {
+        let (whole, whole_len) = leading(window)?;
+        let (units, len) = match *window.get(whole_len)? {
+            b'.' => {
+                let values = eight(window, whole_len as u32 + 1)?;
+                let marks = others(values);
+                let part = if marks == 0 { values } else { values & before(marks) };
+                (whole * TEN_TO[PART_DIGITS] + number(part), whole_len + 1 + first(marks))
+            }
+            _ => (whole * TEN_TO[PART_DIGITS], whole_len),
+        };
+        if *window.get(len)? != b'"' || whole_len == 0 || len == whole_len + 1 {
+            return None;
+        }
+        Some((self.steps.count(units)?, len + 1))
     }
 
     #[cold]
@@ -106,38 +163,65 @@ impl Scale {
     }
 }
 
-/// The digits at the front of `window`, appended to `value`, and how many there were. Unrolled: at most `WHOLE_DIGITS` of
-/// them, or `PART_DIGITS` with `PART` = 1.
+/// The number that the window begins with and its length, at most `WHOLE_DIGITS`.
 #[inline(always)]
-fn digits<const PART: usize>(window: &[u8], mut value: u64) -> (u64, usize) {
-    macro_rules! each {
-        ($($at:literal)*) => {
-            $(
-                let digit = window[$at].wrapping_sub(b'0');
-                if digit > 9 || $at + PART == WHOLE_DIGITS {
-                    return (value, $at);
-                }
-                value = value * 10 + u64::from(digit);
-            )*
-        };
+fn leading(window: &[u8]) -> Option<(u64, usize)> {
+    let values = eight(window, 0)?;
+    let marks = others(values);
+    if marks != 0 {
+        return Some(leading_digits(values, marks));
     }
-    each!(0 1 2 3 4 5 6 7 8);
-    (value, WHOLE_DIGITS)
+    let values_more = eight(window, WORD as u32)?;
+    let marks = others(values_more);
+    if marks == 0 || first(marks) > WHOLE_DIGITS - WORD {
+        return None;
+    }
+    let (more, more_len) = leading_digits(values_more, marks);
+    Some((number(values) * TEN_TO[more_len] + more, WORD + more_len))
+}
+
+/// The digits before the first mark, which there must be, and how many there are.
+#[inline(always)]
+fn leading_digits(values: u64, marks: u64) -> (u64, usize) {
+    let len = first(marks);
+    // Leading zeros: the digits move to the end of the word, by all of it when there is none.
+    (number(values.checked_shl(64 - 8 * len as u32).unwrap_or(0)), len)
 }
 
 /// Reads a JSON number that is a whole number without sign, at most 19 digits. Returns it and the place behind it.
 #[inline]
 pub fn whole(bytes: &[u8], at: usize) -> Result<(u64, usize), Why> {
     let rest = bytes.get(at..).unwrap_or(&[]);
-    let (mut value, mut len) = (0u64, 0);
-    // Ids and times have 13 digits: one word of eight, and the digits that the next word starts with.
-    if let Some((head, more)) = rest.first_chunk::<16>().and_then(|text| text.split_first_chunk::<8>())
-        && let (8, head) = leading_digits(*head)
-        && let Some(more) = more.first_chunk()
-        && let (more_len @ 0..8, more) = leading_digits(*more)
-    {
-        (value, len) = (head * TEN_TO[more_len] + more, 8 + more_len);
+    match whole_short(rest) {
+        // A fraction or an exponent would make it another number than the digits say.
+        Some((value, len)) if !matches!(rest.get(len), Some(b'.' | b'e' | b'E')) => Ok((value, at + len)),
+        _ => whole_slow(rest).map(|(value, len)| (value, at + len)),
     }
+}
+
+/// Ids and times: fewer than 8 digits, or 13, and 14 bytes of text at least. `None` when it is another number, or perhaps
+/// none: what follows the digits is the caller's to look at.
+#[inline(always)]
+pub(super) fn whole_short(rest: &[u8]) -> Option<(u64, usize)> {
+    const LEN: usize = 13;
+    let text: &[u8; LEN + 1] = rest.first_chunk()?;
+    let values = eight(text, 0)?;
+    let marks = others(values);
+    let zero_first = values & 0xff == 0;
+    if marks != 0 {
+        let (value, len) = leading_digits(values, marks);
+        return (len == 1 || (len > 0 && !zero_first)).then_some((value, len));
+    }
+    let last = eight(text, (LEN - WORD) as u32)?;
+    if zero_first || others(last) != 0 || text[LEN].is_ascii_digit() {
+        return None;
+    }
+    Some((number(values << (8 * (2 * WORD - LEN))) * TEN_TO[WORD] + number(last), LEN))
+}
+
+#[inline(never)]
+fn whole_slow(rest: &[u8]) -> Result<(u64, usize), Why> {
+    let (mut value, mut len) = (0u64, 0);
     while let Some(digit) = rest.get(len).map(|b| b.wrapping_sub(b'0')).filter(|&d| d <= 9) {
         if len == 19 {
             return Err(Why::Overflow);
@@ -146,25 +230,10 @@ pub fn whole(bytes: &[u8], at: usize) -> Result<(u64, usize), Why> {
         len += 1;
     }
     match rest.get(len) {
-        // A fraction or an exponent would make it another number than the digits say.
         Some(b'.' | b'e' | b'E') => Err(Why::Number),
         _ if len == 0 || (len > 1 && rest[0] == b'0') => Err(Why::Number),
-        _ => Ok((value, at + len)),
+        _ => Ok((value, len)),
     }
-}
-
-/// How many digits the text starts with, and the number that they spell.
-#[inline(always)]
-fn leading_digits(text: [u8; 8]) -> (usize, u64) {
-    let values = u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030;
-    // Bit 7 of a byte is set when it is above 9; a carry reaches only bytes behind one that is already marked.
-    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
-    let len = others.trailing_zeros() / 8;
-    // Leading zeros: the digits move to the end of the word, by all of it when there is none.
-    let values = values.checked_shl(64 - 8 * len).unwrap_or(0);
-    let pairs = values.wrapping_mul(2_561) >> 8 & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(6_553_601) >> 16 & 0x0000_ffff_0000_ffff;
-    (len as usize, fours.wrapping_mul(42_949_672_960_001) >> 32)
 }
 
 /// Newton's iteration doubles the right bits; an odd number is its own inverse modulo 8.
