@@ -9,6 +9,8 @@ from .registry import SECOND
 RTOL, FLOOR = 1e-9, 1e-12
 #: The inputs are moved by at most this share, 64 units in the last place, and twice the response is allowed.
 JITTER, SLACK = 2.0**-46, 2
+#: And never less than 16 units in the last place of the column's largest value.
+ROUNDING = 2.0**-48
 
 
 def number(v):
@@ -82,7 +84,7 @@ def tolerances(operator, columns):
     """(operator, column, rtol, atol): a value passes when |got - want| <= atol + rtol * |want|.
 
     rtol is RTOL, scaled down for a column that only moves a little around a level (prices near 1e8). atol is what moving the
-    inputs by JITTER does to the column, times SLACK; a response above 1e-7 of the column's range (1e-4 near 1e8)
+    inputs by JITTER does to the column, times SLACK, and never below rounding; a response above 1e-7 of the column's range (1e-4 near 1e8)
     comes from a decision that flipped and is not counted.
     """
     names = set(columns_of(operator.kind)) - {"mark", "side", "ts_ns", "kind"}
@@ -102,7 +104,7 @@ def tolerances(operator, columns):
                 for a, b in zip(values, other[result]):
                     if a is not None and b is not None and abs(float(a) - float(b)) <= most:
                         response = max(response, abs(float(a) - float(b)))
-        atol = max(FLOOR * span, SLACK * response) or FLOOR * (scale or 1.0)
+        atol = max(FLOOR * span, SLACK * response, ROUNDING * scale) if span > 0 else FLOOR * (scale or 1.0)
         rtol = RTOL * min(1.0, span / scale) if span > 0 else FLOOR
         out.append((f"{operator.module}.{operator.name}", column_name((name, k, result)), float(f"{rtol:.2g}"), float(f"{atol:.2g}")))
     return out

@@ -21,7 +21,8 @@ import statsmodels.tsa.stattools as tsa
 import ta as ta_package
 
 from .exact import dense, ta, windows
-from . import micro
+from . import hilbert, micro
+from . import recursions as rec
 
 ORDINARY = ("walk", "gap")
 ALL = ("walk", "flat", "spike", "gap", "offset")
@@ -194,6 +195,53 @@ pair("std.ta.cci", 0, hlc(cci(14)), sets=ALL)
 pair("std.ta.mfi", 0, lambda d: dense([d.high, d.low, d.close, d.volume], money_flow(14)), sets=ALL)
 pair("std.ta.ad", 0, lambda d: dense([d.high, d.low, d.close, d.volume], accumulate), sets=ALL)
 pair("std.ta.obv", 0, lambda d: dense([d.close, d.volume], on_balance), sets=ALL)
+
+
+def by(f, *columns, part=None, **parameters):
+    """A recursion on the present rows of the columns named."""
+
+    def g(*xs):
+        out = f(*xs, *parameters.values())
+        return out if part is None else out[part]
+
+    return lambda d: dense([getattr(d, c) for c in columns], g)
+
+
+HLC, HLCV = ("high", "low", "close"), ("high", "low", "close", "volume")
+C = ("close",)
+for name, f, columns, parameters in (
+    ("dema", rec.dema, C, dict(n=10)), ("tema", rec.tema, C, dict(n=10)), ("t3", rec.t3, C, dict(n=5, v=0.7)), ("trima", rec.trima, C, dict(n=20)),
+    ("kama", rec.kama, C, dict(n=10)), ("hma", rec.hma, C, dict(n=16)), ("zlema", rec.zlema, C, dict(n=10)), ("vwma", rec.vwma, ("close", "volume"), dict(n=20)),
+    ("vwap", rec.vwap, HLCV, {}), ("sar", rec.sar, ("high", "low"), dict(step=0.02, most=0.2)), ("ppo", rec.ppo, C, dict(fast=12, slow=26)),
+    ("cmo", rec.cmo, C, dict(n=14)), ("trix", rec.trix, C, dict(n=10)), ("tsi", rec.tsi, C, dict(first=25, second=13)),
+    ("coppock", rec.coppock, C, dict(smooth=10, r1=11, r2=14)), ("adosc", rec.adosc, HLCV, dict(fast=3, slow=10)),
+    ("efi", rec.efi, ("close", "volume"), dict(n=13)), ("vpt", rec.vpt, ("close", "volume"), {}), ("nvi", rec.nvi, ("close", "volume"), {}),
+    ("bop", rec.bop, ("open", *HLC), {}),
+):
+    pair(f"std.ta.{name}", 0, by(f, *columns, **parameters), sets=ALL)
+pair("std.ta.trima", 1, by(rec.trima, "close", n=5))
+pair("std.ta.keltner", 0, by(rec.keltner, *HLC, n=20, atr_n=10, width=2), "upper", ALL)
+pair("std.ta.keltner", 1, by(rec.keltner, *HLC, n=8, atr_n=12, width=1.5), "upper")
+pair("std.ta.macdfix", 0, by(rec.macdfix, "close", smooth=9), "hist", ALL)
+pair("std.ta.stochrsi", 0, by(rec.stochrsi, "close", n=14, fast_k=5, fast_d=3), "d", ALL)
+for result in ("line", "trend"):
+    pair("std.ta.supertrend", 0, by(rec.supertrend, *HLC, part=result, n=10, width=3), result, ALL)
+    pair("std.ta.supertrend", 1, by(rec.supertrend, *HLC, part=result, n=7, width=1), result)
+for name in ("plus_di", "minus_di", "dx", "adx", "adxr"):
+    pair(f"std.ta.{name}", 0, by(rec.directional, *HLC, part=name, n=14), sets=ALL)
+for result in ("open", "high", "low", "close"):
+    pair("std.ta.heikin_ashi", 0, by(rec.heikin_ashi, "open", *HLC, part=result), result, ALL)
+
+
+for result in ("mama", "fama"):
+    pair("std.ta.mama", 0, by(hilbert.mama, "close", part=result, fast=0.5, slow=0.05), result)
+    pair("std.ta.mama", 1, by(hilbert.mama, "close", part=result, fast=0.4, slow=0.1), result)
+for name, f, results in (
+    ("dcperiod", hilbert.dcperiod, ("",)), ("dcphase", hilbert.dcphase, ("",)), ("phasor", hilbert.phasor, ("inphase", "quadrature")),
+    ("sine", hilbert.sine, ("sine", "lead")), ("trendline", hilbert.trendline, ("",)), ("trendmode", hilbert.trendmode, ("",)),
+):
+    for result in results:
+        pair(f"std.ta.ht_{name}", 0, by(f, "close", part=result or None), result, ALL)
 
 
 def extreme_ago(n, high):
