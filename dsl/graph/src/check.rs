@@ -43,8 +43,18 @@ fn operands(op: Op) -> &'static [Want] {
         Op::TimeSub => &[Time, Time],
         Op::Deadline { base: TimeBase::Now, .. } => &[Time],
         Op::Deadline { .. } => &[F64],
-        Op::Delta | Op::Ema { .. } | Op::EwMean { .. } | Op::EwVarRate { .. } | Op::EwStd { .. } => &[F64],
+        Op::Delta
+        | Op::Skip { .. }
+        | Op::Lag { .. }
+        | Op::Total
+        | Op::Ema { .. }
+        | Op::EwMean { .. }
+        | Op::EwVarRate { .. }
+        | Op::EwStd { .. } => &[F64],
         Op::WindowSum { .. } => &[F64],
+        Op::Adapt => &[F64, F64],
+        Op::RollSum { .. } | Op::RollWeighted { .. } | Op::RollSquares { .. } => &[F64],
+        Op::RollMax { .. } | Op::RollMin { .. } | Op::RollSinceMax { .. } | Op::RollSinceMin { .. } => &[F64],
         Op::Ofi => &[F64, F64, F64, F64],
         Op::Changed => &[Value],
     }
@@ -108,7 +118,11 @@ fn structural(op: Op) -> Result<(), GraphError> {
         Op::Const(value) => (value.is_finite(), "a literal is finite; use Absent"),
         Op::PowI(n) => ((-64..=64).contains(&n), "the exponent must be in -64 ..= 64"),
         Op::History { k } => ((1..=limits::HISTORY_MAX).contains(&k), "k must be in 1 ..= 65536"),
-        Op::Ema { alpha, .. } => (alpha > 0.0 && alpha <= 1.0, "alpha must be in 0 < alpha <= 1"),
+        Op::Ema { alpha, seed, .. } => (
+            alpha > 0.0 && alpha <= 1.0 && (1..=limits::ROLL_MAX).contains(&seed),
+            "alpha must be in 0 < alpha <= 1 and the seed in 1 ..= 16384",
+        ),
+        Op::Skip { n } | Op::Lag { n } => ((1..=limits::ROLL_MAX).contains(&n), "n must be in 1 ..= 16384"),
         Op::EwMean { halflife_ns, .. } | Op::EwVarRate { halflife_ns, .. } | Op::EwStd { halflife_ns, .. } => {
             (halflife(halflife_ns), "the half-life must be in 1 ns ..= 30 days")
         }
@@ -119,7 +133,7 @@ fn structural(op: Op) -> Result<(), GraphError> {
             "panes must be in 1 ..= 1024 and the width at most 30 days",
         ),
         Op::Deadline { cmp, .. } => (!matches!(cmp, Cmp::Eq | Cmp::Ne), "a deadline is an order comparison"),
-        _ => (true, ""),
+        op => (op.roll_len().is_none_or(|n| (1..=limits::ROLL_MAX).contains(&n)), "n must be in 1 ..= 16384"),
     };
     if fits { Ok(()) } else { Err(GraphError::Structural { op: op.name(), what }) }
 }

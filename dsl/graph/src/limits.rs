@@ -12,3 +12,5 @@ pub const PANES_MAX: u32 = 1024;
 pub const SPAN_NS_MAX: i64 = 30 * 86_400 * 1_000_000_000;
 /// Commit rounds after the first round of an instant; one more is a livelock.
 pub const COMMIT_ROUNDS_MAX: u32 = 4;
+/// Values of one `Roll` operator, and of `Skip` and of the seed of `Ema`.
+pub const ROLL_MAX: u32 = 1 << 14;

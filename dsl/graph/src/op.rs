@@ -141,11 +141,58 @@ pub enum Op {
     },
     /// x - x[1]; absent when either is.
     Delta,
-    /// y = first value, then y + alpha * (x - y). An absent operand is a tick that does not advance, output absent.
-    /// Absent until `ready` present values.
+    /// y = mean of the first `seed` >= 1 values, then y + alpha * (x - y). An absent operand is a tick that does not
+    /// advance, output absent. Absent until `ready` and until `seed` present values.
     Ema {
         alpha: f64,
+        seed: u32,
         ready: u32,
+    },
+    /// (x, w), a mean that is told how far to follow: y = x until w is first present, then y + w * (x - y), from then on the
+    /// output. After that an absent operand is a tick that does not advance, output absent.
+    Adapt,
+    /// Absent for the first `n` >= 1 present values, then the operand; an absent operand is absent and does not count.
+    Skip {
+        n: u32,
+    },
+    /// The present value n >= 1 present values before this one; an absent operand does not advance, output absent.
+    Lag {
+        n: u32,
+    },
+    /// Sum of all present values since the start, in order. An absent operand does not advance, output absent; neither
+    /// does a value with which the sum would overflow.
+    Total,
+    /// Sum of the last n present values. Sliding: (sum + x) - oldest; every n values replaced by the sum of exactly those,
+    /// oldest first, which a second accumulator has built up, so no error stays longer than 2 n values. O(1). All `Roll`
+    /// operators: absent until n present values; an absent operand is a tick that does not advance, output absent; an
+    /// accumulator that overflows is absent until it is next replaced.
+    RollSum {
+        n: u32,
+    },
+    /// 1 * oldest + 2 * next + ... + n * newest of the last n present values. Sliding: (sum + n * x) - plain sum before x;
+    /// both sums replaced every n values as for `RollSum`. O(1).
+    RollWeighted {
+        n: u32,
+    },
+    /// Sum of squared deviations of the last n present values from their mean. Sliding (Welford): d = x - oldest,
+    /// mean' = mean + d / n, sum' = sum + d * ((x - mean') + (oldest - mean)), below 0 is 0; both replaced every n values
+    /// by those of exactly those values, built up by Welford's recursion. O(1).
+    RollSquares {
+        n: u32,
+    },
+    /// Largest of the last n present values, by a tree over their ring: O(log n), the same at every tick.
+    RollMax {
+        n: u32,
+    },
+    RollMin {
+        n: u32,
+    },
+    /// Present values since the largest of the last n, 0 when it is the newest; of equal ones the newest. O(log n).
+    RollSinceMax {
+        n: u32,
+    },
+    RollSinceMin {
+        n: u32,
     },
     /// Exponentially weighted mean by time: as `Ema` with alpha = 1 - exp(-ln 2 * dt / halflife), dt since the last
     /// present tick.
@@ -202,12 +249,26 @@ impl Op {
                 | Self::History { .. }
                 | Self::Delta
                 | Self::Ema { .. }
+                | Self::Adapt
+                | Self::Skip { .. }
+                | Self::Lag { .. }
+                | Self::Total
                 | Self::EwMean { .. }
                 | Self::EwVarRate { .. }
                 | Self::EwStd { .. }
                 | Self::WindowSum { .. }
                 | Self::Ofi
-        )
+        ) || self.roll_len().is_some()
+    }
+
+    /// Length of a `Roll` operator.
+    pub const fn roll_len(self) -> Option<u32> {
+        match self {
+            Self::RollSum { n } | Self::RollWeighted { n } | Self::RollSquares { n } => Some(n),
+            Self::RollMax { n } | Self::RollMin { n } => Some(n),
+            Self::RollSinceMax { n } | Self::RollSinceMin { n } => Some(n),
+            _ => None,
+        }
     }
 
     /// True in its own round only.
@@ -225,7 +286,12 @@ impl Op {
         match self {
             Self::Sample | Self::Hysteresis => 1,
             Self::CrossesAbove | Self::CrossesBelow | Self::Changed => 1,
-            Self::Delta => 2,
+            Self::Delta | Self::Skip { .. } | Self::Total => 2,
+            Self::Adapt => 3,
+            Self::Lag { n } => 3 + n as usize,
+            Self::RollSum { n } | Self::RollWeighted { n } | Self::RollSquares { n } => 7 + n as usize,
+            Self::RollMax { n } | Self::RollMin { n } => 2 + 2 * n.next_power_of_two() as usize,
+            Self::RollSinceMax { n } | Self::RollSinceMin { n } => 1 + 4 * n.next_power_of_two() as usize,
             Self::History { k } => 2 + k as usize,
             Self::Ema { .. } => 3,
             Self::EwMean { .. } => 4,
@@ -299,6 +365,17 @@ impl Op {
             Self::History { .. } => "history",
             Self::Delta => "delta",
             Self::Ema { .. } => "ema",
+            Self::Adapt => "adapt",
+            Self::Skip { .. } => "skip",
+            Self::Lag { .. } => "lag",
+            Self::Total => "total",
+            Self::RollSum { .. } => "roll_sum",
+            Self::RollWeighted { .. } => "roll_weighted",
+            Self::RollSquares { .. } => "roll_squares",
+            Self::RollMax { .. } => "roll_max",
+            Self::RollMin { .. } => "roll_min",
+            Self::RollSinceMax { .. } => "roll_since_max",
+            Self::RollSinceMin { .. } => "roll_since_min",
             Self::EwMean { .. } => "ew_mean",
             Self::EwVarRate { .. } => "ew_var_rate",
             Self::EwStd { .. } => "ew_std",
@@ -312,7 +389,7 @@ impl Op {
     }
 
     /// Every operator name, for coverage tables.
-    pub const NAMES: [&'static str; 60] = [
+    pub const NAMES: [&'static str; 71] = [
         "const",
         "const_bool",
         "absent",
@@ -364,6 +441,17 @@ impl Op {
         "history",
         "delta",
         "ema",
+        "adapt",
+        "skip",
+        "lag",
+        "total",
+        "roll_sum",
+        "roll_weighted",
+        "roll_squares",
+        "roll_max",
+        "roll_min",
+        "roll_since_max",
+        "roll_since_min",
         "ew_mean",
         "ew_var_rate",
         "ew_std",

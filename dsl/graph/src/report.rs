@@ -48,7 +48,15 @@ impl Op {
             Self::Signal { .. } | Self::Deadline { .. } => 6,
             Self::Sample | Self::Changed | Self::Hysteresis | Self::CrossesAbove | Self::CrossesBelow => 4,
             Self::History { .. } | Self::Delta => 4,
-            Self::Ema { .. } => 6,
+            Self::Ema { .. } | Self::Adapt => 6,
+            Self::Skip { .. } | Self::Lag { .. } | Self::Total => 4,
+            Self::RollSum { .. } => 12,
+            Self::RollWeighted { .. } => 18,
+            Self::RollSquares { .. } => 26,
+            Self::RollMax { n } | Self::RollMin { n } => 8 + 5 * n.next_power_of_two().trailing_zeros() as u64,
+            Self::RollSinceMax { n } | Self::RollSinceMin { n } => {
+                10 + 9 * n.next_power_of_two().trailing_zeros() as u64
+            }
             Self::EwMean { .. } | Self::EwVarRate { .. } | Self::EwStd { .. } => 36,
             Self::WindowSum { .. } => 12,
             Self::Ofi => 16,
@@ -71,7 +79,8 @@ impl Op {
         // ln 1e-6 / ln 2 halvings bring the seed's weight to 1e-6; exact to the nanosecond is not needed here.
         let settles = |halflife_ns: i64| halflife_ns.saturating_mul(19_931_569) / 1_000_000;
         match self {
-            Self::Ema { alpha, ready } => {
+            Self::Ema { alpha, seed, ready } => {
+                let ready = ready.max(seed);
                 let per_tick = -crate::math::ln(1.0 - alpha);
                 let ticks = if per_tick > 0.0 { 13.815_510_557_964_274 / per_tick } else { 1.0 };
                 Some(Readiness { ready_after_ticks: ready, settles_after_ticks: ticks as u64 + 1, ..none })
@@ -87,9 +96,10 @@ impl Op {
             Self::WindowSum { panes, pane_ns, full } => {
                 Some(Readiness { ready_after_ns: if full { i64::from(panes) * pane_ns } else { 0 }, ..none })
             }
+            Self::Skip { n } | Self::Lag { n } => Some(Readiness { ready_after_ticks: n + 1, ..none }),
             Self::History { k } => Some(Readiness { ready_after_ticks: k + 1, ..none }),
             Self::Delta | Self::Ofi => Some(Readiness { ready_after_ticks: 2, ..none }),
-            _ => None,
+            _ => self.roll_len().map(|n| Readiness { ready_after_ticks: n, ..none }),
         }
     }
 }

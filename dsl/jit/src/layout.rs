@@ -5,7 +5,7 @@
 //! Compiled code gets the slab's address, and those of the instant's inputs and signal times, which it only reads: see
 //! `backend`.
 use tercel_event::Manifest;
-use tercel_graph::{ABSENT_TIME, Action, Event, Init, NodeId, Op, Program, Trigger, Ty, Value};
+use tercel_graph::{Action, Event, Init, Interp, NodeId, Op, Program, Trigger, Ty, Value};
 
 /// Time of the instant, in nanoseconds.
 pub(crate) const NOW: usize = 0;
@@ -93,17 +93,7 @@ impl Layout {
         slab[self.deadlines.clone()].fill(NEVER as u64);
         for (idx, node) in program.nodes.iter().enumerate() {
             let state = &mut slab[self.state[idx]..][..node.op.state_words()];
-            let none = absent(node.ty);
-            match node.op {
-                Op::Sample | Op::Delta | Op::Ofi => state.fill(none),
-                Op::History { .. } => state[1..].fill(none),
-                Op::Ema { .. } | Op::EwMean { .. } | Op::EwStd { .. } => state[0] = none,
-                Op::EwVarRate { .. } => state[..2].fill(none),
-                Op::WindowSum { panes, .. } => state[2 + panes as usize..][1..3].fill(ABSENT_TIME as u64),
-                Op::CrossesAbove | Op::CrossesBelow => state[0] = absent(Ty::Bool),
-                Op::Changed => state[0] = absent(program.ty(node.args[0])),
-                _ => {}
-            }
+            state.copy_from_slice(&Interp::first_words(program, NodeId(idx as u32)));
             if let (Some(word), Some(literal)) = (self.value[idx], literal(node.op)) {
                 slab[word] = literal;
             }

@@ -26,13 +26,19 @@ pub(crate) enum Planted {
     HistorySkipsHoles,
     /// A difference spans a gap.
     VarianceSpansGap,
+    /// The sums of a window of values are never replaced by rebuilt ones.
+    SumsNeverRebuilt,
+    /// Of equal extremes the older one counts.
+    OldestOfEqual,
+    /// `Skip` lets a value through too early.
+    SkipsOneLess,
     /// A static node is not evaluated again after a parameter change.
     StaleParam,
 }
 
 impl Planted {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::MinSwapped,
         Self::NotCanonical,
         Self::MulInfinite,
@@ -44,6 +50,9 @@ impl Planted {
         Self::ExpiryLate,
         Self::HistorySkipsHoles,
         Self::VarianceSpansGap,
+        Self::SumsNeverRebuilt,
+        Self::OldestOfEqual,
+        Self::SkipsOneLess,
         Self::StaleParam,
     ];
 }

@@ -11,8 +11,11 @@ mod function;
 mod limit;
 mod lint;
 mod rule;
+mod series;
 mod sink;
 
+#[cfg(test)]
+pub(crate) use function::definition;
 pub(crate) use function::definitions;
 
 use crate::ast::{self, Name};
@@ -34,6 +37,8 @@ pub(crate) enum Ty {
     Bool,
     /// A point in time; durations are `Num(second)`.
     Time,
+    /// A word that an argument chooses: `kind: ema`.
+    Word(String),
     /// Several results with names: one is chosen with `.name`.
     Record(Record),
     /// Reported already.
@@ -531,6 +536,7 @@ impl<'a> Checker<'a> {
             Ty::Int => "int".into(),
             Ty::Bool => "bool".into(),
             Ty::Time => "time".into(),
+            Ty::Word(word) => format!("the word `{word}`"),
             Ty::Record(record) => {
                 let names: Vec<&str> = record.fields.iter().map(|(name, _)| name.as_str()).collect();
                 format!("the results ({})", names.join(", "))

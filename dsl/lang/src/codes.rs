@@ -39,7 +39,7 @@ pub const CODES: &[Code] = &[
     code("E0208", "a number is out of range", "A literal is too large, not whole, or has no finite value."),
     code("E0209", "a default outside its range", "The default of a parameter lies inside LOW .. HIGH."),
     code("E0210", "a literal is needed", "Widths, half-lives, counts and periods decide the memory of the strategy, so they are literals."),
-    code("E0211", "a counting operator needs one clock", "`x[k]`, `delta`, `ema`, `ewmean`, `ewstd`, `ewvar_rate` and `sum` count ticks. Say which ticks: `e @ every 1s`."),
+    code("E0211", "a counting operator needs one clock", "`x[k]`, `delta`, windows and means count ticks. Say which ticks: `e @ every 1s`."),
     code("E0212", "time used as a value", "`now`, `elapsed` and ages change at every instant. Compare them with a bound that stays, or sample the expression: `… @ every 1s`."),
     code("E0213", "a pulse held", "`crosses_above`, `crosses_below` and `changed` are true at one instant. They are conditions of `when`, alone or with `and`; they are not sampled, negated, frozen or kept."),
     code("E0214", "comparisons do not chain", "Write `a < b and b < c`."),

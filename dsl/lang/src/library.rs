@@ -7,6 +7,8 @@
 mod bundle;
 mod calls;
 mod standard;
+#[cfg(test)]
+mod tests;
 
 use crate::ast::{self, Name};
 use crate::diagnostic::{Diagnostic, SourceFile, nearest};

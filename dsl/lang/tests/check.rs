@@ -162,7 +162,8 @@ fn names_have_one_meaning_and_one_place() {
     refuses("  let a = x.bid[0]", "E0203");
     refuses("  let a = x.bid[20].px", "E0208");
     refuses("  let a = nope(1)", "E0204");
-    refuses("  let a = rsi(x.mid, 14)", "E0900");
+    refuses("  let a = rsi(x.mid, 14)", "E0204");
+    refuses("  let a = garch11(x.mid)", "E0900");
     accepts("  let a = x.bid[19].px + x.ask[0].px");
 }
 

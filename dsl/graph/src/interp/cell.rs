@@ -1,4 +1,7 @@
 //! State of one operator, and how a round changes it. Each rule is written as in the documentation of [`Op`].
+use core::cmp::Ordering;
+
+use super::roll::{Extreme, Sums};
 use crate::math::{ew_weight, seconds};
 use crate::op::{Op, Ty};
 use crate::value::Value;
@@ -61,6 +64,27 @@ pub(super) enum Cell {
         held: Option<f64>,
     },
     Window(Window),
+    Adapt {
+        y: Option<f64>,
+        started: bool,
+        held: Option<f64>,
+    },
+    Skip {
+        count: u64,
+        held: Option<f64>,
+    },
+    Lag {
+        pos: usize,
+        count: u64,
+        ring: Vec<f64>,
+        held: Option<f64>,
+    },
+    Total {
+        sum: f64,
+        held: Option<f64>,
+    },
+    Sums(Sums),
+    Extreme(Extreme),
     Ofi {
         last: [Option<f64>; 4],
         held: Option<f64>,
@@ -108,6 +132,13 @@ impl Cell {
                 pos: 0,
                 ring: vec![Some(0.0); panes as usize],
             }),
+            Op::Adapt => Self::Adapt { y: None, started: false, held: None },
+            Op::Skip { .. } => Self::Skip { count: 0, held: None },
+            Op::Lag { n } => Self::Lag { pos: 0, count: 0, ring: vec![0.0; n as usize], held: None },
+            Op::Total => Self::Total { sum: 0.0, held: None },
+            Op::RollSum { n } | Op::RollWeighted { n } | Op::RollSquares { n } => Self::Sums(Sums::new(n)),
+            Op::RollMax { n } | Op::RollSinceMax { n } => Self::Extreme(Extreme::new(op, n, f64::NEG_INFINITY)),
+            Op::RollMin { n } | Op::RollSinceMin { n } => Self::Extreme(Extreme::new(op, n, f64::INFINITY)),
             Op::Ofi => Self::Ofi { last: [None; 4], held: None },
             Op::CrossesAbove | Op::CrossesBelow => Self::Cross { last: None },
             Op::Hysteresis => Self::Hysteresis { on: false },
@@ -148,15 +179,76 @@ impl Cell {
                 }
                 Value::F64(*held)
             }
-            (Self::Ema { y, count, held }, Op::Ema { alpha, ready }) => {
+            (Self::Ema { y, count, held }, Op::Ema { alpha, seed, ready }) => {
                 if round.ticks {
-                    let next = x.and_then(|x| finite(if *count == 0 { x } else { *y + alpha * (x - *y) }));
+                    let next = x.and_then(|x| {
+                        let sum = if *count == 0 { x } else { *y + x };
+                        finite(match (*count + 1).cmp(&seed.into()) {
+                            Ordering::Less => sum,
+                            Ordering::Equal => sum / f64::from(seed),
+                            Ordering::Greater => *y + alpha * (x - *y),
+                        })
+                    });
                     if let Some(next) = next {
                         (*y, *count) = (next, *count + 1);
                     }
-                    *held = next.filter(|_| *count >= ready.into());
+                    *held = next.filter(|_| *count >= ready.max(seed).into());
                 }
                 Value::F64(*held)
+            }
+            (Self::Adapt { y, started, held }, _) => {
+                if round.ticks {
+                    let weight = args[1].f64();
+                    let moved = x.zip(weight).and_then(|(x, w)| {
+                        let before = y.unwrap_or(x);
+                        finite(before + w * (x - before))
+                    });
+                    if x.is_some() && weight.is_none() && !*started {
+                        *y = x;
+                    }
+                    if moved.is_some() {
+                        (*y, *started) = (moved, true);
+                    }
+                    *held = moved;
+                }
+                Value::F64(*held)
+            }
+            (Self::Skip { count, held }, Op::Skip { n }) => {
+                if round.ticks {
+                    *held = x.filter(|_| *count >= n.into());
+                    *count += u64::from(x.is_some());
+                }
+                Value::F64(*held)
+            }
+            (Self::Lag { pos, count, ring, held }, Op::Lag { n }) => {
+                if round.ticks {
+                    *held = x.and_then(|x| {
+                        let before = core::mem::replace(&mut ring[*pos], x);
+                        *pos = (*pos + 1) % ring.len();
+                        *count += 1;
+                        (*count > n.into()).then_some(before)
+                    });
+                }
+                Value::F64(*held)
+            }
+            (Self::Total { sum, held }, _) => {
+                if round.ticks {
+                    *held = x.and_then(|x| finite(*sum + x));
+                    *sum = held.unwrap_or(*sum);
+                }
+                Value::F64(*held)
+            }
+            (Self::Sums(sums), op) => {
+                if round.ticks {
+                    sums.held = x.and_then(|x| sums.tick(op, x));
+                }
+                Value::F64(sums.held)
+            }
+            (Self::Extreme(extreme), _) => {
+                if round.ticks {
+                    extreme.held = x.and_then(|x| extreme.tick(x));
+                }
+                Value::F64(extreme.held)
             }
             (Self::EwMean { y, last_ns, count, held }, Op::EwMean { halflife_ns, ready }) => {
                 if round.ticks {
@@ -280,6 +372,25 @@ impl Cell {
                 value(*held);
                 [y.to_bits(), *count].into_iter().for_each(word);
             }
+            Self::Adapt { y, started, held } => {
+                value(*held);
+                value(*y);
+                word((*started).into());
+            }
+            Self::Skip { count, held } => {
+                value(*held);
+                word(*count);
+            }
+            Self::Lag { pos, count, ring, held } => {
+                value(*held);
+                [*pos as u64, *count].into_iter().chain(ring.iter().map(|v| v.to_bits())).for_each(word);
+            }
+            Self::Total { sum, held } => {
+                value(*held);
+                word(sum.to_bits());
+            }
+            Self::Sums(sums) => sums.words(word),
+            Self::Extreme(extreme) => extreme.words(word),
             Self::EwMean { y, last_ns, count, held } => {
                 value(*held);
                 [y.to_bits(), *last_ns as u64, *count].into_iter().for_each(word);

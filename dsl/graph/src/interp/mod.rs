@@ -6,6 +6,7 @@
 //! Cost        tens of nanoseconds per node and round; for tests, explanation and platforms without machine code.
 mod cell;
 mod pure;
+mod roll;
 
 use tercel_event::{Chain, Control, Desires, Instant, Manifest, NO_OWNER, ParamError, Strategy};
 use tercel_types::TimeNs;
@@ -90,6 +91,14 @@ impl Interp {
             program,
             manifest,
         })
+    }
+
+    /// The words of state of a node before the first instant, in the order of the digest.
+    pub fn first_words(program: &Program, node: NodeId) -> Vec<u64> {
+        let of = program.node(node);
+        let mut words = Vec::with_capacity(of.op.state_words());
+        Cell::new(of.op, of.ty, of.args.first().map(|a| program.ty(*a))).words(|word| words.push(word));
+        words
     }
 
     /// Value of a node in the latest round.

@@ -6,6 +6,7 @@
 //!             a `Bool` is an i64 of 0 (false), 1 (absent) or 2 (true), so that Kleene `and` is a minimum;
 //!             operands are fetched before an operator branches, so each value dominates its later uses.
 mod pure;
+mod roll;
 mod state;
 mod time;
 mod window;

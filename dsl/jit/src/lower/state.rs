@@ -46,10 +46,31 @@ impl Emit<'_, '_> {
                 let change = self.b.ins().fsub(x, last);
                 self.finite(change)
             }
-            Op::Ema { alpha, ready } => {
-                let alpha = self.number(alpha);
-                self.mean(x, alpha, [first + 1, first + 2], None, ready)
+            Op::Ema { alpha, seed, ready } => self.seeded_mean(x, alpha, [first + 1, first + 2], seed, ready),
+            Op::Adapt => self.adapt(x, args[1], first),
+            Op::Skip { n } => {
+                let count = self.load(first + 1, Ty::Time);
+                let skipped = i64::from(n) - i64::from(self.planted(Planted::SkipsOneLess));
+                let past = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, count, skipped);
+                let present = self.present(x, Ty::F64);
+                let more = self.b.ins().iadd_imm_s(count, 1);
+                let count = self.b.ins().select(present, more, count);
+                self.store(first + 1, count, Ty::Time);
+                self.or_absent(past, x, Ty::F64)
             }
+            Op::Lag { n } => {
+                let present = self.present(x, Ty::F64);
+                self.branch(present, Ty::F64, |e| e.lag(x, n, first), |e| e.absent(Ty::F64))
+            }
+            Op::Total => {
+                let was = self.load(first + 1, Ty::F64);
+                let sum = self.b.ins().fadd(was, x);
+                let sum = self.finite(sum);
+                let advances = self.present(sum, Ty::F64);
+                self.update(first + 1, Ty::F64, advances, sum);
+                sum
+            }
+            op if op.roll_len().is_some() => self.roll_values(op, x, first),
             Op::EwMean { halflife_ns, ready } => {
                 let weight = self.weight(first + 2, halflife_ns);
                 self.mean(x, weight, [first + 1, first + 3], Some(first + 2), ready)
@@ -59,6 +80,58 @@ impl Emit<'_, '_> {
             Op::Ofi => self.order_flow(args, first),
             _ => unreachable!("`{}` does not advance on ticks", op.name()),
         }
+    }
+
+    /// A mean by count whose first value is the plain mean of `seed` values.
+    fn seeded_mean(&mut self, x: ir::Value, alpha: f64, [y, count]: [usize; 2], seed: u32, ready: u32) -> ir::Value {
+        let weight = self.number(alpha);
+        if seed == 1 {
+            return self.mean(x, weight, [y, count], None, ready);
+        }
+        let was = self.load(y, Ty::F64);
+        let seen = self.load(count, Ty::Time);
+        let away = self.b.ins().fsub(x, was);
+        let step = self.b.ins().fmul(weight, away);
+        let moved = self.b.ins().fadd(was, step);
+        let first = self.is_first(count);
+        let sum = self.b.ins().fadd(was, x);
+        let sum = self.b.ins().select(first, x, sum);
+        let divisor = self.number(f64::from(seed));
+        let mean = self.b.ins().fdiv(sum, divisor);
+        let last = i64::from(seed) - 1;
+        let fills = self.b.ins().icmp_imm_s(IntCC::Equal, seen, last);
+        let collects = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, seen, last);
+        let next = self.b.ins().select(fills, mean, moved);
+        let next = self.b.ins().select(collects, sum, next);
+        let next = self.finite(next);
+        let advances = self.present(next, Ty::F64);
+        self.update(y, Ty::F64, advances, next);
+        let shows = self.count(count, advances, ready.max(seed));
+        self.or_absent(shows, next, Ty::F64)
+    }
+
+    /// Words: output, y, whether a weight was ever present.
+    fn adapt(&mut self, x: ir::Value, weight: ir::Value, first: usize) -> ir::Value {
+        let y = self.load(first + 1, Ty::F64);
+        let known = self.present(y, Ty::F64);
+        let before = self.b.ins().select(known, y, x);
+        let away = self.b.ins().fsub(x, before);
+        let step = self.b.ins().fmul(weight, away);
+        let moved = self.b.ins().fadd(before, step);
+        let moved = self.finite(moved);
+        let advances = self.present(moved, Ty::F64);
+        let started = self.load(first + 2, Ty::Time);
+        let waits = self.b.ins().icmp_imm_s(IntCC::Equal, started, 0);
+        let (x_present, w_present) = (self.present(x, Ty::F64), self.present(weight, Ty::F64));
+        let weightless = self.b.ins().bxor_imm_u(w_present, 1);
+        let follows = self.b.ins().band(waits, x_present);
+        let follows = self.b.ins().band(follows, weightless);
+        let kept = self.b.ins().select(follows, x, y);
+        let kept = self.b.ins().select(advances, moved, kept);
+        self.store(first + 1, kept, Ty::F64);
+        let one = self.int(1);
+        self.update(first + 2, Ty::Time, advances, one);
+        moved
     }
 
     fn history(&mut self, x: ir::Value, ty: Ty, k: u32, first: usize) -> ir::Value {

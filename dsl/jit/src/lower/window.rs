@@ -114,7 +114,7 @@ impl Emit<'_, '_> {
         self.b.ins().iadd(end, passed)
     }
 
-    fn word_address(&mut self, idx: ir::Value) -> ir::Value {
+    pub(super) fn word_address(&mut self, idx: ir::Value) -> ir::Value {
         let bytes = self.b.ins().ishl_imm_u(idx, 3);
         self.b.ins().iadd(self.state, bytes)
     }

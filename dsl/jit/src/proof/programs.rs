@@ -132,9 +132,10 @@ fn clocks(rng: &mut Rng, program: &Program) -> ClockSet {
 fn operator(rng: &mut Rng, program: &Program) -> Op {
     let halflife_ns = rng.pick(&[1, 1_000, 1_000_000, 20_000_000_000]);
     let ready = rng.pick(&[0, 1, 2, 5]);
+    let n = rng.pick(&[1, 2, 3, 4, 7]);
     let cmp = rng.pick(&[Cmp::Lt, Cmp::Le, Cmp::Gt, Cmp::Ge]);
     let pick = |rng: &mut Rng, of: usize| rng.below(of.max(1)) as u16;
-    match rng.below(72) {
+    match rng.below(85) {
         0 => Op::Const(rng.finite()),
         1 => Op::ConstBool(rng.one_in(2)),
         2 => Op::Absent(rng.pick(&TYS)),
@@ -188,7 +189,7 @@ fn operator(rng: &mut Rng, program: &Program) -> Op {
         53 => Op::Sample,
         54..=55 => Op::History { k: 1 + rng.below(4) as u32 },
         56 => Op::Delta,
-        57 => Op::Ema { alpha: rng.pick(&[1.0, 0.5, 0.1, 1e-9]), ready },
+        57 => Op::Ema { alpha: rng.pick(&[1.0, 0.5, 0.1, 1e-9]), seed: rng.pick(&[1, 1, 2, 4]), ready },
         58 => Op::EwMean { halflife_ns, ready },
         59 => Op::EwVarRate { halflife_ns, ready },
         60 => Op::EwStd { halflife_ns, ready },
@@ -201,6 +202,17 @@ fn operator(rng: &mut Rng, program: &Program) -> Op {
         65..=66 => Op::CrossesAbove,
         67 => Op::CrossesBelow,
         68 => Op::Hysteresis,
+        72 => Op::Adapt,
+        73 => Op::Skip { n: 1 + rng.below(5) as u32 },
+        74 => Op::Total,
+        75..=76 => Op::RollSum { n },
+        77 => Op::RollWeighted { n },
+        78..=79 => Op::RollSquares { n },
+        80 => Op::RollMax { n },
+        81 => Op::RollMin { n },
+        82 => Op::RollSinceMax { n },
+        83 => Op::RollSinceMin { n },
+        84 => Op::Lag { n },
         69..=70 if !program.modes.is_empty() => Op::ModeValue { mode: 1, idx: 0 },
         _ => Op::Changed,
     }
@@ -224,6 +236,9 @@ fn operands(rng: &mut Rng, program: &Program, op: Op) -> Option<Vec<NodeId>> {
         Op::Neg | Op::Abs | Op::Sqrt | Op::Ln | Op::Exp | Op::Floor | Op::Ceil | Op::Round => &[Ty::F64],
         Op::CheckInt | Op::PowI(_) | Op::Delta | Op::Ema { .. } | Op::EwMean { .. } => &[Ty::F64],
         Op::EwVarRate { .. } | Op::EwStd { .. } | Op::WindowSum { .. } => &[Ty::F64],
+        Op::Skip { .. } | Op::Lag { .. } | Op::Total => &[Ty::F64],
+        op if op.roll_len().is_some() => &[Ty::F64],
+        Op::Adapt => &[Ty::F64; 2],
         Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Min | Op::Max => &[Ty::F64; 2],
         Op::CrossesAbove | Op::CrossesBelow => &[Ty::F64; 2],
         Op::Clamp | Op::Hysteresis => &[Ty::F64; 3],

@@ -13,6 +13,7 @@ mod deadlines;
 mod edges;
 mod harness;
 mod modes;
+mod rolls;
 mod rounds;
 mod sinks;
 mod state;

@@ -44,7 +44,7 @@ fn delta_is_absent_across_a_gap() {
 #[test]
 fn ema_starts_at_the_first_value_and_waits_until_ready() {
     play(
-        |g| averaged(g, Op::Ema { alpha: 0.5, ready: 2 }),
+        |g| averaged(g, Op::Ema { alpha: 0.5, seed: 1, ready: 2 }),
         "
         at ticks x  |  y
         0  b     8  |  -
@@ -58,7 +58,7 @@ fn ema_starts_at_the_first_value_and_waits_until_ready() {
 #[test]
 fn an_absent_tick_does_not_advance_a_mean() {
     play(
-        |g| averaged(g, Op::Ema { alpha: 0.5, ready: 1 }),
+        |g| averaged(g, Op::Ema { alpha: 0.5, seed: 1, ready: 1 }),
         "
         at ticks x      |  y
         0  b     8      |  8

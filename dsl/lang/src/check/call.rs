@@ -12,13 +12,13 @@ use tercel_graph::{NodeId, Op};
 const DEFAULT_PANES: u32 = 10;
 
 /// Arguments of a call, by place and by name.
-struct Args<'a> {
-    positional: Vec<&'a Expr>,
-    named: Vec<(&'a Name, &'a Expr)>,
+pub(super) struct Args<'a> {
+    pub positional: Vec<&'a Expr>,
+    pub named: Vec<(&'a Name, &'a Expr)>,
 }
 
 impl<'a> Args<'a> {
-    fn named(&self, name: &str) -> Option<&'a Expr> {
+    pub fn named(&self, name: &str) -> Option<&'a Expr> {
         self.named.iter().find(|(n, _)| n.text == name).map(|(_, e)| *e)
     }
 }
@@ -54,11 +54,16 @@ impl Checker<'_> {
             "queue_imbalance" => ("(x, levels: 5)", &["levels"]),
             "sum" => ("(value, 250ms)", &["panes", "min_fill"]),
             "ewmean" | "ewstd" | "ewvar_rate" => ("(value, halflife: 2s)", &["halflife", "ready"]),
-            "ema" => ("(value, 20)", &[]),
+            "where" => ("(value, condition)", &[]),
+            "adapt" => ("(value, weight)", &[]),
+            "total" => ("(value)", &[]),
+            "smooth" => ("(value, 0.1, seed: 20)", &["seed", "ready"]),
+            word if super::series::BY_COUNT.contains(&word) => ("(value, 20)", &[]),
             _ => ("(value, on_above: a, off_below: b)", &["on_above", "off_below"]),
         };
         let wanted = match word {
-            "min" | "max" | "sum" | "ema" => 2,
+            "min" | "max" | "sum" | "where" | "smooth" => 2,
+            word if super::series::BY_COUNT.contains(&word) || word == "adapt" => 2,
             "clamp" | "value" => 3,
             _ => 1,
         };
@@ -136,8 +141,13 @@ impl Checker<'_> {
             "changed" => self.changed(first, span),
             "value" => self.value_of(args, span),
             "microprice" | "ofi" | "queue_imbalance" => self.book_function(word, form, args, span),
+            "sum" if self.is_count(args.positional[1]) => self.by_count("sum", args, span),
             "sum" => self.window_sum(args, span),
-            "ema" => self.ema(args, span),
+            "where" => self.where_(args, span),
+            "adapt" => self.adapt(args, span),
+            "smooth" => self.smooth(args, span),
+            "total" => self.counting(first, "`total` counts ticks", span, |_, _| Some(Op::Total)),
+            word if super::series::BY_COUNT.contains(&word) => self.by_count(word, args, span),
             "delta" => self.counting(first, "`delta` counts ticks", span, |_, _| Some(Op::Delta)),
             "hysteresis" => self.hysteresis(args, form, span),
             _ => self.by_halflife(word, form, args, span),
@@ -151,8 +161,13 @@ impl Checker<'_> {
         }
         match result(&value.ty) {
             Some(ty) => {
+                let root = value.constant.filter(|c| op == Op::Sqrt && *c >= 0.0).map(f64::sqrt);
+                if let Some(root) = root.filter(|_| !self.generic) {
+                    return self.constant(root, ty, span);
+                }
                 let node = self.push(op, &[value.node], span);
-                Value { node, ty, traits: Traits { escapes: false, ..value.traits }, constant: None, bare: false }
+                let constant = if op == Op::Sqrt { value.constant.map(|c| c.abs().sqrt()) } else { None };
+                Value { node, ty, traits: Traits { escapes: false, ..value.traits }, constant, bare: false }
             }
             None => {
                 let found = self.show(&value.ty);
@@ -400,18 +415,8 @@ impl Checker<'_> {
         Value { node, ty: value.ty, traits, constant: None, bare: false }
     }
 
-    /// `ema(e, n)`: alpha = 2 / (n + 1), ready after n present ticks, seeded with the first value.
-    fn ema(&mut self, args: &Args<'_>, span: Span) -> Value {
-        let Some(n) = self.constant_count(args.positional[1], 1_000_000, "the length of `ema`") else {
-            return self.poison();
-        };
-        self.counting(args.positional[0], "`ema` counts ticks", span, |_, _| {
-            Some(Op::Ema { alpha: 2.0 / (f64::from(n) + 1.0), ready: n })
-        })
-    }
-
     /// A counting operator of one operand that keeps its unit.
-    fn counting(
+    pub(super) fn counting(
         &mut self,
         arg: &Expr,
         what: &str,

@@ -23,6 +23,7 @@ impl Checker<'_> {
                 "int" => return Some((Ty::Int, 1.0)),
                 "bool" => return Some((Ty::Bool, 1.0)),
                 "time" => return Some((Ty::Time, 1.0)),
+                "word" if self.frame.function.is_some() => return Some((Ty::Word(String::new()), 1.0)),
                 "bps" => return Some((Ty::Num(Unit::ratio()), 1e-4)),
                 "percent" => return Some((Ty::Num(Unit::ratio()), 1e-2)),
                 _ => {}
@@ -219,17 +220,21 @@ impl Checker<'_> {
         Some(ns as i64)
     }
 
-    /// A small count known when the strategy is compiled.
+    /// A small count known when the strategy is compiled, at least 1.
     pub fn constant_count(&mut self, expr: &Expr, most: u32, what: &str) -> Option<u32> {
+        self.constant_within(expr, 1, most, what)
+    }
+
+    pub fn constant_within(&mut self, expr: &Expr, least: u32, most: u32, what: &str) -> Option<u32> {
         let value = self.constant_in(expr, &Ty::Int, 1.0, what)?;
-        if (value < 1.0 || value > f64::from(most)) && self.stands_for_any(expr) {
-            return Some(1);
-        }
-        if value < 1.0 || value > f64::from(most) {
-            let message = format!("expected {what} between 1 and {most}, found `{}`", self.text(expr.span));
+        if value < f64::from(least) || value > f64::from(most) {
+            if self.stands_for_any(expr) {
+                return Some(1);
+            }
+            let message = format!("expected {what} between {least} and {most}, found `{}`", self.text(expr.span));
             self.report(
                 Diagnostic::new("E0208", expr.span, message)
-                    .help(format!("write `{}`", value.clamp(1.0, f64::from(most)))),
+                    .help(format!("write `{}`", value.clamp(f64::from(least), f64::from(most)))),
             );
             return None;
         }

@@ -80,7 +80,8 @@ impl Checker<'_> {
             return self.held_pulse(arg.span, "`not` of a pulse would be true nearly always");
         }
         let traits = Traits { escapes: false, ..value.traits };
-        Value { node: self.push(Op::Not, &[value.node], span), traits, ..value }
+        let node = self.push(Op::Not, &[value.node], span);
+        Value { node, traits, constant: value.constant.map(|c| 1.0 - c), ..value }
     }
 
     /// An expression that must be a `bool`.
@@ -322,6 +323,9 @@ impl Checker<'_> {
         if let Some(value) = self.deadline(op, op_span, left, right, span) {
             return value;
         }
+        if let Some(value) = self.word_compared(op, left, right, span) {
+            return value;
+        }
         let (a, b) = (self.expr(left), self.expr(right));
         if a.is_poison() || b.is_poison() {
             return self.poison();
@@ -340,6 +344,17 @@ impl Checker<'_> {
             _ => Op::CrossesBelow,
         };
         let crosses = matches!(op, BinaryOp::CrossesAbove | BinaryOp::CrossesBelow);
+        if let (Some(x), Some(y), Op::Cmp(cmp), false) = (a.constant, b.constant, graph_op, self.generic) {
+            let holds = match cmp {
+                Cmp::Lt => x < y,
+                Cmp::Le => x <= y,
+                Cmp::Gt => x > y,
+                Cmp::Ge => x >= y,
+                Cmp::Eq => x == y,
+                Cmp::Ne => x != y,
+            };
+            return self.known_condition(holds, span);
+        }
         if a.ty == Ty::Bool {
             let message = format!("`{}` compares numbers and times, found bool", op.word());
             self.report(Diagnostic::new("E0206", op_span, message).help("use the condition itself, or `not`"));
@@ -361,6 +376,32 @@ impl Checker<'_> {
         let node = self.push(graph_op, &[a.node, b.node], span);
         let traits = Traits { pulse: crosses, ..a.traits.join(b.traits) };
         Value { node, ty: Ty::Bool, traits, constant: None, bare: false }
+    }
+
+    /// A condition whose answer is known when the strategy is compiled.
+    fn known_condition(&mut self, holds: bool, span: Span) -> Value {
+        let node = self.push(Op::ConstBool(holds), &[], span);
+        let constant = Some(f64::from(u8::from(holds)));
+        Value { node, ty: Ty::Bool, traits: Traits::default(), constant, bare: false }
+    }
+
+    /// `kind == "ema"`: an argument of type `word` and a text.
+    fn word_compared(&mut self, op: BinaryOp, left: &Expr, right: &Expr, span: Span) -> Option<Value> {
+        let (ExprKind::Path(path), ExprKind::Str(text)) = (&left.kind, &right.kind) else { return None };
+        let [name] = path.as_slice() else { return None };
+        let Some(super::Entity::Value(value)) = self.lookup(&name.text) else { return None };
+        let Ty::Word(word) = &value.ty else { return None };
+        let equal = word == text;
+        match op {
+            // In a definition the word is not known yet, and both sides of an `if` are read.
+            BinaryOp::Eq | BinaryOp::Ne if self.generic => {
+                let known = self.known_condition(equal, span);
+                Some(Value { constant: None, ..known })
+            }
+            BinaryOp::Eq => Some(self.known_condition(equal, span)),
+            BinaryOp::Ne => Some(self.known_condition(!equal, span)),
+            _ => None,
+        }
     }
 
     /// `elapsed > d`, `s.age > d`, `now > t`: one timer slot each.
@@ -429,6 +470,10 @@ impl Checker<'_> {
 
     fn conditional(&mut self, condition: &Expr, then: &Expr, otherwise: &Expr, span: Span) -> Value {
         let c = self.condition(condition, "`if`");
+        if let Some(holds) = c.constant {
+            // Known already: the other side is not built.
+            return self.expr(if holds == 1.0 { then } else { otherwise });
+        }
         let (a, b) = (self.expr(then), self.expr(otherwise));
         if c.is_poison() || a.is_poison() || b.is_poison() {
             return self.poison();

@@ -2,7 +2,7 @@
 //! that call, so every call remembers for itself. Where it is defined a body is checked once with arguments that stand for
 //! any, so that its mistakes are told there.
 use super::{Checker, Entity, Frame, InstrumentInfo, Memory, Place, Record, Traits, Ty, Value};
-use crate::ast::{self, Action, Arg, BodyItem, Name};
+use crate::ast::{self, Action, Arg, BodyItem, ExprKind, Name};
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::library::{Function, Library};
 use crate::span::Span;
@@ -211,6 +211,12 @@ impl<'a> Checker<'a> {
                 next = at + 1;
                 continue;
             }
+            if is_word(&formal.ty) {
+                given[at] = self.word_given(function, formal, &arg.value);
+                poisoned |= given[at].is_none();
+                next = at + 1;
+                continue;
+            }
             let value = self.whole(&arg.value);
             poisoned |= value.is_poison();
             if let Ty::Record(record) = &value.ty {
@@ -245,6 +251,36 @@ impl<'a> Checker<'a> {
             return None;
         }
         (!poisoned).then_some(given)
+    }
+
+    /// `kind: ema`: one of the words that the body asks for.
+    fn word_given(&mut self, function: &Function, formal: &ast::Formal, arg: &ast::Expr) -> Option<Given> {
+        let words = self.library.words_of(function, &formal.name.text);
+        let word = match &arg.kind {
+            ExprKind::Str(text) => text.clone(),
+            ExprKind::Path(path) if path.len() == 1 => match self.lookup(&path[0].text) {
+                // A word that the caller was given itself.
+                Some(Entity::Value(value)) if matches!(value.ty, Ty::Word(_)) => {
+                    let Ty::Word(word) = value.ty else { return None };
+                    word
+                }
+                _ => path[0].text.clone(),
+            },
+            _ => String::new(),
+        };
+        if words.contains(&word) {
+            let node = self.poison().node;
+            let value = Value { node, ty: Ty::Word(word), traits: Traits::default(), constant: None, bare: false };
+            return Some(Given::Value(value, arg.span));
+        }
+        let (name, found) = (&function.tree.name.text, self.text(arg.span));
+        let message = format!("`{}` of `{name}` is one of {}, found `{found}`", formal.name.text, words.join(", "));
+        let help = match nearest(&word, words.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write `{}: {}`", formal.name.text, words.first().map_or("", String::as_str)),
+        };
+        self.report(Diagnostic::new("E0205", arg.span, message).help(help));
+        None
     }
 
     /// `rsi(x: num, n: int = 14): real`, as written.
@@ -284,7 +320,11 @@ impl<'a> Checker<'a> {
     fn formal_tys(&mut self, function: &Function) -> Vec<Ty> {
         let formals = &function.tree.formals;
         let ty = |formal: &ast::Formal| {
-            if is_market(&formal.ty) { Ty::Poison } else { self.ty(&formal.ty).map_or(Ty::Poison, |(ty, _)| ty) }
+            if is_market(&formal.ty) || is_word(&formal.ty) {
+                Ty::Poison
+            } else {
+                self.ty(&formal.ty).map_or(Ty::Poison, |(ty, _)| ty)
+            }
         };
         formals.iter().map(ty).collect()
     }
@@ -297,12 +337,24 @@ impl<'a> Checker<'a> {
             (None, Some(default)) => self.default_of(default, formal, ty),
             (None, None) => self.poison(),
         };
-        let ty = if value.is_poison() { Ty::Poison } else { ty.clone() };
+        let ty = match &value.ty {
+            Ty::Poison | Ty::Word(_) => value.ty.clone(),
+            _ => ty.clone(),
+        };
         self.define(&formal.name, Entity::Value(Box::new(Value { ty, bare: false, ..value })));
     }
 
     /// A default is a literal in the unit of its argument.
     fn default_of(&mut self, default: &ast::Expr, formal: &ast::Formal, ty: &Ty) -> Value {
+        if is_word(&formal.ty) {
+            let node = self.poison().node;
+            let word = if let ExprKind::Str(text) = &default.kind { text.clone() } else { String::new() };
+            if word.is_empty() {
+                let message = format!("expected a word in quotes, found `{}`", self.text(default.span));
+                self.report(Diagnostic::new("E0206", default.span, message).help("write `\"ema\"`"));
+            }
+            return Value { node, ty: Ty::Word(word), traits: Traits::default(), constant: None, bare: false };
+        }
         if matches!(ty, Ty::Bool | Ty::Time) {
             let value = self.expr(default);
             self.expect_ty(&value, ty, default.span, &format!("`{}` is", formal.name.text));
@@ -328,8 +380,11 @@ impl<'a> Checker<'a> {
             return;
         }
         let ty = self.ty(&formal.ty).map_or(Ty::Poison, |(ty, _)| ty);
-        if let (Some(default), false) = (&formal.default, ty == Ty::Poison) {
-            self.default_of(default, formal, &ty);
+        let default = formal.default.as_ref().filter(|_| ty != Ty::Poison).map(|d| self.default_of(d, formal, &ty));
+        if let Ty::Word(_) = ty {
+            let value = default.unwrap_or_else(|| Value { ty, ..self.poison() });
+            self.define(&formal.name, Entity::Value(Box::new(value)));
+            return;
         }
         let clocks = self.base_clock(ClockSource::Control);
         let number = self.push_on(Op::Input(at as u16), &[], clocks, span);
@@ -497,6 +552,11 @@ impl<'a> Checker<'a> {
 /// `market`: the argument is an instrument of the strategy.
 fn is_market(ty: &ast::Ty) -> bool {
     matches!(ty.factors.as_slice(), [factor] if factor.name.text == "market" && factor.index.is_none() && factor.exponent == 1)
+}
+
+/// `word`: the argument is one of the words that the body asks for.
+fn is_word(ty: &ast::Ty) -> bool {
+    matches!(ty.factors.as_slice(), [factor] if factor.name.text == "word" && factor.index.is_none() && factor.exponent == 1)
 }
 
 /// `num` or `num[k]` alone: the argument says what unit it stands for.

@@ -1,6 +1,6 @@
 //! Who calls whom: recursion is refused before anything is inlined, and the depth of calls is bounded.
 use super::{Callee, Function, Library};
-use crate::ast::{Action, BodyItem, Expr, ExprKind, Trigger};
+use crate::ast::{Action, BinaryOp, BodyItem, Expr, ExprKind, Trigger};
 use crate::diagnostic::Diagnostic;
 
 /// Calls inside calls.
@@ -114,6 +114,65 @@ impl Library {
             });
         }
         called
+    }
+}
+
+impl Library {
+    /// The words that an argument of type `word` may be: its default, those that the body compares it with, and those of
+    /// functions that it is handed on to.
+    pub fn words_of(&self, function: &Function, formal: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        // Each argument of each function once, in a circle too.
+        let mut seen: Vec<(usize, String)> = Vec::new();
+        self.collect_words(function, formal, &mut seen, &mut words);
+        let mut next = 0;
+        while let Some((callee, name)) = seen.get(next).cloned() {
+            self.collect_words(&self.functions[callee], &name, &mut seen, &mut words);
+            next += 1;
+        }
+        words
+    }
+
+    fn collect_words(
+        &self,
+        function: &Function,
+        formal: &str,
+        seen: &mut Vec<(usize, String)>,
+        words: &mut Vec<String>,
+    ) {
+        let stands = |e: &Expr| matches!(&e.kind, ExprKind::Path(path) if path.len() == 1 && path[0].text == formal);
+        let default = function.tree.formals.iter().find(|f| f.name.text == formal).and_then(|f| f.default.as_ref());
+        let mut add = |text: &String| {
+            if !words.contains(text) {
+                words.push(text.clone());
+            }
+        };
+        if let Some(ExprKind::Str(text)) = default.map(|d| &d.kind) {
+            add(text);
+        }
+        for expr in expressions(function) {
+            expr.walk(&mut |e| match &e.kind {
+                ExprKind::Binary { op: BinaryOp::Eq | BinaryOp::Ne, left, right, .. } => {
+                    if let ExprKind::Str(text) = &right.kind
+                        && stands(left)
+                    {
+                        add(text);
+                    }
+                }
+                ExprKind::Call { path, args } => {
+                    let names = &self.modules[function.module].names;
+                    let callee = path.first().and_then(|name| names.get(&name.text));
+                    let Some((Callee::Function(callee), _)) = callee else { return };
+                    for (at, arg) in args.iter().enumerate().filter(|(_, arg)| stands(&arg.value)) {
+                        let formals = &self.functions[*callee].tree.formals;
+                        let name = arg.name.as_ref().or(formals.get(at).map(|f| &f.name));
+                        let handed_on = name.map(|name| (*callee, name.text.clone()));
+                        seen.extend(handed_on.filter(|next| !seen.contains(next)));
+                    }
+                }
+                _ => {}
+            });
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 /// Functions that need no `use`.
 pub(crate) const CORE: &[&str] = &[
     "abs", "ceil", "changed", "clamp", "delta", "exp", "floor", "ln", "max", "min", "present", "round", "sqrt", "sum",
-    "value",
+    "value", "where",
 ];
 
 pub(crate) struct Standard {
@@ -36,10 +36,25 @@ impl Standard {
     }
 }
 
-pub(crate) static STANDARD: [Standard; 3] = [
+pub(crate) static STANDARD: [Standard; 4] = [
     Standard::new("std.micro", &["microprice", "queue_imbalance", "ofi"], ""),
     Standard::new("std.stat", &["ewmean", "ewstd", "ewvar_rate"], ""),
-    Standard::new("std.ta", &["ema", "hysteresis"], include_str!("../../std/ta.strat")),
+    Standard::new(
+        "std.core",
+        &[
+            "adapt",
+            "lag",
+            "skip",
+            "smooth",
+            "squares",
+            "ticks_since_highest",
+            "ticks_since_lowest",
+            "total",
+            "weighted_sum",
+        ],
+        "",
+    ),
+    Standard::new("std.ta", &["highest", "hysteresis", "lowest"], include_str!("../../std/ta.strat")),
 ];
 
 pub(crate) fn standard_of(name: &str) -> Option<&'static Standard> {
@@ -48,7 +63,6 @@ pub(crate) fn standard_of(name: &str) -> Option<&'static Standard> {
 
 /// Names of the first edition that this version does not have: refused as such, not as unknown.
 pub(crate) const LATER: &[&str] = &[
-    "atr",
     "autocorr",
     "bars_since",
     "beta",
@@ -62,13 +76,9 @@ pub(crate) const LATER: &[&str] = &[
     "falling",
     "garch11",
     "halflife",
-    "highest",
     "kalman_hedge",
     "kyle_lambda",
     "log_price",
-    "log_return",
-    "lowest",
-    "macd",
     "markout",
     "mean",
     "median",
@@ -81,9 +91,7 @@ pub(crate) const LATER: &[&str] = &[
     "rising",
     "rls",
     "round_down",
-    "rsi",
     "signed_volume",
-    "sma",
     "std",
     "top",
     "trade_imbalance",
