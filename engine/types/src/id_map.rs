@@ -71,6 +71,7 @@ impl IdMap {
     }
 
     /// Into a run that covers the home of `id`: before the first id that is nearer to its own home, which moves on.
+    #[inline(never)]
     fn insert_in_run(&mut self, home: usize, id: u64, slot: u32) -> bool {
         let (mut at, mut away) = (home, 0);
         while self.cells[at].0 != 0 {
@@ -96,15 +97,28 @@ impl IdMap {
         if id == 0 {
             return None;
         }
-        let mut hole = self.home(id);
+        let mut at = self.home(id);
         let slot = loop {
-            match self.cells[hole] {
+            match self.cells[at] {
                 (0, _) => return None,
                 (found, slot) if found == id => break slot,
-                _ => hole = (hole + 1) & self.mask,
+                _ => at = (at + 1) & self.mask,
             }
         };
-        // Every later cell of the run moves one back, up to the first that is at home.
+        self.len -= 1;
+        let next = (at + 1) & self.mask;
+        let after = self.cells[next].0;
+        if after == 0 || self.home(after) == next {
+            self.cells[at].0 = 0;
+        } else {
+            self.close(at);
+        }
+        Some(slot)
+    }
+
+    /// Moves every later cell of the run one back, up to the first that is at home.
+    #[inline(never)]
+    fn close(&mut self, mut hole: usize) {
         loop {
             let at = (hole + 1) & self.mask;
             let cell = self.cells[at];
@@ -114,9 +128,7 @@ impl IdMap {
             self.cells[hole] = cell;
             hole = at;
         }
-        self.cells[hole] = (0, 0);
-        self.len -= 1;
-        Some(slot)
+        self.cells[hole].0 = 0;
     }
 }
 
