@@ -24,23 +24,19 @@ impl DueHeap {
     /// `slot` is due at `due`, or never (`MAX`).
     pub(crate) fn set(&mut self, slot: u32, due: TimeNs) {
         let place = self.places[slot as usize] as usize;
-        if due == TimeNs::MAX {
-            return self.remove(place);
-        }
-        let at = match place {
-            0 => {
+        match place.checked_sub(1) {
+            None if due == TimeNs::MAX => {}
+            None => {
                 // INVARIANT: each slot has at most one entry, so the capacity suffices.
                 self.heap.push((due, slot));
-                self.heap.len() - 1
+                self.rise(self.heap.len() - 1, (due, slot));
             }
-            place => place - 1,
-        };
-        self.settle(at, (due, slot));
+            Some(at) if due == TimeNs::MAX => self.remove(at),
+            Some(at) => self.settle(at, (due, slot)),
+        }
     }
 
-    /// Takes the entry at `place` (counted from 1) out; 0 is none.
-    fn remove(&mut self, place: usize) {
-        let Some(at) = place.checked_sub(1) else { return };
+    fn remove(&mut self, at: usize) {
         let Some(last) = self.heap.pop() else { return };
         match self.heap.get(at) {
             Some(&(_, gone)) => {
@@ -53,9 +49,6 @@ impl DueHeap {
 
     /// Moves the hole at `at` to where `entry` belongs, and fills it.
     fn settle(&mut self, mut at: usize, entry: (TimeNs, u32)) {
-        while at > 0 && entry.0 < self.heap[(at - 1) / 2].0 {
-            at = self.shift((at - 1) / 2, at);
-        }
         loop {
             let mut child = 2 * at + 1;
             if child + 1 < self.heap.len() && self.heap[child + 1].0 < self.heap[child].0 {
@@ -65,6 +58,15 @@ impl DueHeap {
                 break;
             }
             at = self.shift(child, at);
+        }
+        self.rise(at, entry);
+    }
+
+    /// The same where no entry below the hole is sooner.
+    #[inline]
+    fn rise(&mut self, mut at: usize, entry: (TimeNs, u32)) {
+        while at > 0 && entry.0 < self.heap[(at - 1) / 2].0 {
+            at = self.shift((at - 1) / 2, at);
         }
         self.heap[at] = entry;
         self.places[entry.1 as usize] = at as u32 + 1;

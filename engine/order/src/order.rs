@@ -58,6 +58,8 @@ pub(crate) struct Share {
     pub(crate) qty: Qty,
     pub(crate) open: bool,
     pub(crate) unknown: bool,
+    /// Open, and the venue must be asked.
+    pub(crate) unproven: bool,
 }
 
 /// Ids kept per order beside the root: requests in flight and the newest answered ones.
@@ -115,8 +117,9 @@ pub struct Order {
     /// Where its strategy's and its account's totals stand.
     pub(crate) cell: u32,
     pub(crate) account_cell: u32,
-    /// The ids other than the root that lead here, in ascending order.
+    /// Ring of the ids other than the root that lead here, in ascending order from the one at `oldest_id`.
     pub(crate) ids: [ClOrdId; IDS_COUNT],
+    pub(crate) oldest_id: u8,
     pub(crate) prev: u32,
     pub(crate) next: u32,
 }
@@ -194,7 +197,8 @@ impl Order {
     /// What the open totals must hold of it as it stands.
     #[inline]
     pub(crate) fn share(&self) -> Share {
-        Share { qty: self.reserved_qty(), open: self.state.is_open(), unknown: self.state == OrderState::Unknown }
+        let (open, unknown) = (self.state.is_open(), self.state == OrderState::Unknown);
+        Share { qty: self.reserved_qty(), open, unknown, unproven: open && self.needs_status() }
     }
 
     /// This order's addend of `StateDigest::orders`.

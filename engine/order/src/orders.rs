@@ -54,6 +54,8 @@ pub struct Orders {
     by_strategy: Box<[OpenTotals]>,
     by_account: Box<[OpenTotals]>,
     unknown_by_account: Box<[u32]>,
+    /// Open orders that the venue must be asked about.
+    unproven_count: u32,
     /// By (strategy, instrument): changes of its open orders so far.
     changes: Box<[u64]>,
     pub(crate) positions: Box<[Position]>,
@@ -101,6 +103,7 @@ impl Orders {
             by_strategy: vec![OpenTotals::default(); rows * columns].into_boxed_slice(),
             by_account: vec![OpenTotals::default(); config.accounts * columns].into_boxed_slice(),
             unknown_by_account: vec![0; config.accounts].into_boxed_slice(),
+            unproven_count: 0,
             changes: vec![0; rows * columns].into_boxed_slice(),
             positions: vec![Position::default(); rows * columns].into_boxed_slice(),
             account_positions: vec![Position::default(); config.accounts * columns].into_boxed_slice(),
@@ -231,10 +234,8 @@ impl Orders {
     /// on to the next.
     #[inline]
     pub fn status_due(&self) -> Option<&Order> {
-        if self.unknown_by_account.iter().all(|&count| count == 0)
-            && self.counters.breaches[Breach::MissingFill as usize] == 0
-        {
-            return None;
+        if self.unproven_count == 0 {
+            return None; // asked at every frame, almost always in vain
         }
         self.open_all().find(|order| order.needs_status() && order.status_from == TimeNs::MIN)
     }
@@ -338,26 +339,31 @@ impl Orders {
     }
 
     /// Lets `id` lead to the order. The oldest id that nothing awaits is forgotten for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add_id(&mut self, slot: u32, id: ClOrdId) {
         let order = &mut self.slots[slot as usize];
         // Ids grow with time, and `NONE` is the least of all: the least one that is not needed is the oldest, or a free place.
         // It is the first of the ring, unless the first is still awaited or reports have mixed the order of the ids.
-        let oldest = order.ids[0];
-        if order.needs_id(oldest) || id < order.ids[IDS_COUNT - 1] {
-            return self.add_id_out_of_order(slot, id);
+        let at = usize::from(order.oldest_id);
+        let newest = *order.ids.get(at.wrapping_sub(1)).unwrap_or(&order.ids[IDS_COUNT - 1]);
+        match order.ids.get(at) {
+            Some(&oldest) if id >= newest && !order.needs_id(oldest) => {
+                order.ids[at] = id;
+                order.oldest_id = if at + 1 < IDS_COUNT { at as u8 + 1 } else { 0 };
+                self.index_id(slot, oldest, id);
+            }
+            _ => self.add_id_out_of_order(slot, id),
         }
-        order.ids.copy_within(1.., 0);
-        order.ids[IDS_COUNT - 1] = id;
-        self.index_id(slot, oldest, id);
     }
 
     #[cold]
     fn add_id_out_of_order(&mut self, slot: u32, id: ClOrdId) {
         let order = &mut self.slots[slot as usize];
+        order.ids.sort_unstable();
         let place = (0..IDS_COUNT).find(|&at| !order.needs_id(order.ids[at])).unwrap_or(0);
         let old = core::mem::replace(&mut order.ids[place], id);
         order.ids.sort_unstable();
+        order.oldest_id = 0;
         self.index_id(slot, old, id);
     }
 
@@ -381,7 +387,7 @@ impl Orders {
 
     /// After a change of an order: counts its share anew in every sum, by the difference to what was counted, and keeps the
     /// timers right.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recount(&mut self, slot: u32, now: TimeNs) {
         let order = &mut self.slots[slot as usize];
         order.ts_changed = now;
@@ -471,6 +477,8 @@ impl Orders {
                 Side::Sell => totals.sell_qty.0 += qty,
             }
         }
+        let unproven = i32::from(share.unproven) - i32::from(before.unproven);
+        self.unproven_count = self.unproven_count.wrapping_add_signed(unproven);
         if let Some(count) = self.unknown_by_account.get_mut(order.account.idx()) {
             *count = count.wrapping_add_signed(i32::from(share.unknown) - i32::from(before.unknown));
         }
@@ -532,11 +540,12 @@ const EMPTY: Order = Order {
     due: TimeNs::MAX,
     status_from: TimeNs::MIN,
     questions: Questions::NONE,
-    counted: Share { qty: Qty::ZERO, open: false, unknown: false },
+    counted: Share { qty: Qty::ZERO, open: false, unknown: false, unproven: false },
     digested: 0,
     cell: u32::MAX,
     account_cell: u32::MAX,
     ids: [ClOrdId::NONE; IDS_COUNT],
+    oldest_id: 0,
     prev: NONE,
     next: NONE,
 };

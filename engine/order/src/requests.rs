@@ -11,7 +11,8 @@ impl Orders {
     pub fn on_command(&mut self, command: &Command) -> Result<(), OrderError> {
         match CommandKind::from_u8(command.kind) {
             Some(CommandKind::New) => self.on_new(command),
-            Some(CommandKind::Cancel | CommandKind::Replace) => self.on_request(command),
+            Some(CommandKind::Replace) => self.on_request::<false>(command),
+            Some(CommandKind::Cancel) => self.on_request::<true>(command),
             Some(CommandKind::Status) => self.on_status_request(command),
             Some(CommandKind::MassStatus) => {
                 self.on_mass_status(command.dest, command.ts);
@@ -22,6 +23,7 @@ impl Orders {
         }
     }
 
+    #[inline(never)]
     fn on_new(&mut self, command: &Command) -> Result<(), OrderError> {
         let side = Side::from_u8(command.side).ok_or(OrderError::Malformed)?;
         let known = command.strategy.idx() < self.config.strategies
@@ -54,36 +56,39 @@ impl Orders {
         Ok(())
     }
 
-    fn on_request(&mut self, command: &Command) -> Result<(), OrderError> {
-        let slot = self.open_slot(command.root_cl_ord_id)?;
-        if !self.is_unused(command.cl_ord_id) {
+    /// A cancel (`IS_CANCEL`) or a replace.
+    fn on_request<const IS_CANCEL: bool>(&mut self, command: &Command) -> Result<(), OrderError> {
+        let slot = self.find(command.root_cl_ord_id).ok_or(OrderError::UnknownOrder)?;
+        let is_unused = self.is_unused(command.cl_ord_id);
+        let order = &mut self.slots[slot as usize];
+        if order.state.is_dead() {
+            return Err(OrderError::State(order.state));
+        }
+        if !is_unused {
             return Err(OrderError::ReusedId);
         }
-        let is_cancel = command.kind == CommandKind::Cancel as u8;
-        if !is_cancel && command.order_qty.0 <= 0 {
+        if !IS_CANCEL && command.order_qty.0 <= 0 {
             return Err(OrderError::Malformed);
         }
-        let order = &self.slots[slot as usize];
-        let state = match next(order.state, if is_cancel { Event::CancelReq } else { Event::ReplaceReq }) {
+        let state = match next(order.state, if IS_CANCEL { Event::CancelReq } else { Event::ReplaceReq }) {
             Next::To(state) => state,
             Next::Live => order.live_state(),
             Next::Breach => return Err(OrderError::State(order.state)),
         };
         let request = Request {
             cl_ord_id: command.cl_ord_id,
-            px: if is_cancel { order.px } else { command.px },
-            order_qty: if is_cancel { order.order_qty } else { command.order_qty },
+            px: if IS_CANCEL { order.px } else { command.px },
+            order_qty: if IS_CANCEL { order.order_qty } else { command.order_qty },
             ts: command.ts,
             sent: false,
         };
-        self.newest_id = command.cl_ord_id;
-        let order = &mut self.slots[slot as usize];
-        *(if is_cancel { &mut order.cancel } else { &mut order.replace }) = Some(request);
+        *(if IS_CANCEL { &mut order.cancel } else { &mut order.replace }) = Some(request);
         #[cfg(test)]
-        if self.defect == Some(crate::orders::Defect::ReservesOldOnly) && !is_cancel {
+        if self.defect == Some(crate::orders::Defect::ReservesOldOnly) && !IS_CANCEL {
             order.replace = Some(Request { order_qty: order.order_qty.min(request.order_qty), ..request });
         }
         order.state = state;
+        self.newest_id = command.cl_ord_id;
         self.add_id(slot, command.cl_ord_id);
         self.recount(slot, command.ts);
         Ok(())

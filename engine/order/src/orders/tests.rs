@@ -139,6 +139,8 @@ fn is_consistent(orders: &Orders) {
         }
     }
     assert_eq!(orders.account_open_totals(ACCOUNT, X), totals);
+    let due_first = orders.open_all().find(|order| order.needs_status() && order.status_from == TimeNs::MIN);
+    assert_eq!(orders.status_due().map(|order| order.root), due_first.map(|order| order.root));
     let due = orders.open_all().map(super::due).min().filter(|due| *due != TimeNs::MAX);
     assert_eq!(orders.next_deadline(), due);
 }
