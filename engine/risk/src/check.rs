@@ -2,9 +2,10 @@
 //! Whatever a command is refused for is said here. `quick.rs` goes before it and passes what passes all of them.
 use crate::control::{Control, Refusal, Verdict, refuse, refuse_money};
 use crate::duplicates::Likeness;
-use crate::ledger::{Cell, Change, InstrumentState, Owner, Reserved, Risk, ScopeState};
+use crate::ledger::{Change, InstrumentState, Owner, Reserved, Risk};
 use crate::limits::Collar;
 use crate::rate::Rate;
+use crate::scope::{Cell, ScopeState};
 use crate::value::VALUE_MAX;
 use tercel_event::{Command, CommandKind, OrdType, Tif, TradingState};
 use tercel_types::{Price, Qty, Side, TimeNs};
@@ -37,8 +38,12 @@ impl Risk {
     #[inline]
     pub fn check(&self, command: &Command) -> Verdict {
         let passes = match CommandKind::from_u8(command.kind) {
-            Some(CommandKind::New) => self.pass_new(command).is_some(),
-            Some(CommandKind::Replace) => self.pass_replace(command).is_some(),
+            Some(CommandKind::New) => {
+                Side::from_u8(command.side).is_some_and(|side| self.pass_new(command, side).is_some())
+            }
+            Some(CommandKind::Replace) => {
+                Side::from_u8(command.side).is_some_and(|side| self.pass_replace(command, side).is_some())
+            }
             _ => false,
         };
         if passes { Verdict::Ok } else { self.check_in_order(command) }
@@ -52,7 +57,7 @@ impl Risk {
     }
 
     #[inline(never)]
-    fn check_in_order(&self, command: &Command) -> Verdict {
+    pub(crate) fn check_in_order(&self, command: &Command) -> Verdict {
         let checked = match CommandKind::from_u8(command.kind) {
             Some(CommandKind::New) => self.check_new(command).map(|_| ()),
             Some(CommandKind::Replace) => self.check_replace(command).map(|_| ()),
@@ -78,8 +83,18 @@ impl Risk {
     }
 
     fn submit_new(&mut self, command: &Command) -> Verdict {
-        match self.pass_new(command) {
-            Some((side, value)) => {
+        // Once for each side: what is kept by side is then where the code says, not where an index points.
+        match Side::from_u8(command.side) {
+            Some(Side::Buy) => self.submit_new_on(Side::Buy, command),
+            Some(Side::Sell) => self.submit_new_on(Side::Sell, command),
+            None => self.judge_new(command),
+        }
+    }
+
+    #[inline(always)]
+    fn submit_new_on(&mut self, side: Side, command: &Command) -> Verdict {
+        match self.pass_new(command, side) {
+            Some(value) => {
                 #[cfg(test)]
                 self.assert_passes(command);
                 self.book_new(command, side, value)
@@ -126,7 +141,16 @@ impl Risk {
     }
 
     fn submit_replace(&mut self, command: &Command) -> Verdict {
-        match self.pass_replace(command) {
+        match Side::from_u8(command.side) {
+            Some(Side::Buy) => self.submit_replace_on(Side::Buy, command),
+            Some(Side::Sell) => self.submit_replace_on(Side::Sell, command),
+            None => self.judge_replace(command),
+        }
+    }
+
+    #[inline(always)]
+    fn submit_replace_on(&mut self, side: Side, command: &Command) -> Verdict {
+        match self.pass_replace(command, side) {
             Some(amend) => {
                 #[cfg(test)]
                 self.assert_passes(command);

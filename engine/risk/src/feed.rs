@@ -1,5 +1,6 @@
 //! What the core tells the ledger: prices, fills and the ends of reservations, all by value.
-use crate::ledger::{Cell, Change, InstrumentState, Owner, Reserved, Risk};
+use crate::ledger::{Change, InstrumentState, Owner, Reserved, Risk};
+use crate::scope::Cell;
 use tercel_event::Command;
 use tercel_types::{AccountId, ClOrdId, InstrumentId, Money, Price, Qty, Side, StrategyId, TimeNs};
 

@@ -23,6 +23,7 @@ mod operate;
 mod quick;
 mod rate;
 mod resting;
+mod scope;
 mod value;
 
 pub use control::{Control, Refusal, Verdict};

@@ -7,8 +7,9 @@ use crate::check::{Added, Amend, COUNT_MAX};
 use crate::duplicates::Likeness;
 #[cfg(test)]
 use crate::ledger::Defect;
-use crate::ledger::{Change, InstrumentState, Owner, Risk, ScopeState};
+use crate::ledger::{Change, InstrumentState, Owner, Risk};
 use crate::limits::Collar;
+use crate::scope::ScopeState;
 use crate::value::Valuer;
 use tercel_event::{Command, OrdType, Tif};
 use tercel_types::Side;
@@ -53,27 +54,27 @@ impl Bounds {
 }
 
 impl Risk {
-    /// The side of a new order that passes everything, and its value.
+    /// The value of a new order that passes everything.
     #[inline(always)]
-    pub(crate) fn pass_new(&self, command: &Command) -> Option<(Side, i128)> {
+    pub(crate) fn pass_new(&self, command: &Command, side: Side) -> Option<i128> {
         let (strategy, account) = self.pass_owner(command)?;
         let instrument = self.instruments.get(command.instrument.idx())?;
-        let (side, product) = pass_form(command, instrument)?;
+        let product = pass_form(command, instrument)?;
         let value = i128::from(product) * i128::from(instrument.bounds.unit);
         let qty = command.order_qty;
         let added = Added { side, px: command.px, qty: qty.0, value, orders_count: 1 };
         self.pass_order(command, strategy, account, &added)?;
         let like = Likeness { px: command.px, qty, instrument: command.instrument, side };
         let unlike = self.duplicates.get(command.strategy.idx())?.check(&like, command.ts).is_ok();
-        (unlike && !self.free.is_empty()).then_some((side, value))
+        (unlike && !self.free.is_empty()).then_some(value)
     }
 
     /// An amend that passes everything.
     #[inline(always)]
-    pub(crate) fn pass_replace(&self, command: &Command) -> Option<Amend> {
+    pub(crate) fn pass_replace(&self, command: &Command, side: Side) -> Option<Amend> {
         let (strategy, account) = self.pass_owner(command)?;
         let instrument = self.instruments.get(command.instrument.idx())?;
-        let (side, _) = pass_form(command, instrument)?;
+        pass_form(command, instrument)?;
         let slot = self.ids.get(command.root_cl_ord_id.0)?;
         let order = self.orders.get(slot as usize)?;
         let owner = Owner::of(command, side);
@@ -113,18 +114,13 @@ impl Risk {
         let account_cell = command.account.idx() * self.columns + column;
         let shared = self.account_cells.get(account_cell)?;
         let resting = self.resting.get(account_cell)?;
-        let (crosses, fits) = (resting.would_cross(added.side, added.px), pass_exposure(strategy, added));
-        #[cfg(test)]
-        let crosses = crosses && self.defect != Some(Defect::PassesSelfTrades);
-        #[cfg(test)]
-        let fits = fits || self.defect == Some(Defect::PassesExposure);
         let now = command.ts;
         let passes = added.qty <= own.room[added.side]
             && added.qty <= shared.room[added.side]
             && pass_exposure(&self.firm, added)
             && pass_exposure(account, added)
-            && fits
-            && !crosses
+            && (pass_exposure(strategy, added) || self.skips_exposure())
+            && (!resting.would_cross(added.side, added.px) || self.skips_self_trade())
             && strategy.orders.is_open(now)
             && account.orders.is_open(now)
             && self.firm.orders.is_open(now);
@@ -134,10 +130,34 @@ impl Risk {
     }
 }
 
-/// C3, C4, C5, C6 of a limit order; its side, and price times quantity.
+/// Planted defects.
+#[cfg(test)]
+impl Risk {
+    fn skips_exposure(&self) -> bool {
+        self.defect == Some(Defect::PassesExposure)
+    }
+
+    fn skips_self_trade(&self) -> bool {
+        self.defect == Some(Defect::PassesSelfTrades)
+    }
+}
+
+#[cfg(not(test))]
+impl Risk {
+    #[inline(always)]
+    const fn skips_exposure(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    const fn skips_self_trade(&self) -> bool {
+        false
+    }
+}
+
+/// C3 but for the side, C4, C5, C6 of a limit order; price times quantity.
 #[inline(always)]
-fn pass_form(command: &Command, instrument: &InstrumentState) -> Option<(Side, i64)> {
-    let side = Side::from_u8(command.side)?;
+fn pass_form(command: &Command, instrument: &InstrumentState) -> Option<i64> {
     Tif::from_u8(command.tif)?;
     let bounds = &instrument.bounds;
     let (px, qty) = (command.px.0, command.order_qty.0);
@@ -152,7 +172,7 @@ fn pass_form(command: &Command, instrument: &InstrumentState) -> Option<(Side, i
         && product <= bounds.product_max
         && away <= allowed
         && command.ts <= instrument.fresh_until;
-    passes.then_some((side, product))
+    passes.then_some(product)
 }
 
 /// C11.

@@ -14,18 +14,19 @@ pub(crate) struct Rate {
     /// The next message may leave from here on.
     open_from: i64,
     /// Messages that may follow the next one without another look, since time does not run backwards.
-    spare: u32,
+    spare: i32,
     limits: [u32; 3],
     /// Times of the newest messages; the length is a power of two, at least the largest limit.
     ring: Box<[i64]>,
-    count: u64,
+    mask: usize,
+    count: usize,
 }
 
 impl Rate {
     pub(crate) fn new(limits: [u32; 3]) -> Self {
         let len = limits.iter().copied().max().unwrap_or(0).max(1).next_power_of_two();
-        let mut rate =
-            Self { open_from: 0, spare: 0, limits, ring: vec![0; len as usize].into_boxed_slice(), count: 0 };
+        let (ring, mask) = (vec![0; len as usize].into_boxed_slice(), len as usize - 1);
+        let mut rate = Self { open_from: 0, spare: 0, limits, ring, mask, count: 0 };
         rate.open_from = rate.opening();
         rate
     }
@@ -45,12 +46,11 @@ impl Rate {
 
     #[inline(always)]
     pub(crate) fn count(&mut self, now: TimeNs) {
-        let at = self.count as usize & (self.ring.len() - 1);
-        self.ring[at] = now.0.min(TS_MAX);
+        self.ring[self.count & self.mask] = now.0.min(TS_MAX);
         self.count += 1;
-        match self.spare.checked_sub(1) {
-            Some(spare) => self.spare = spare,
-            None => self.look(now),
+        self.spare -= 1;
+        if self.spare < 0 {
+            self.look(now);
         }
     }
 
@@ -66,18 +66,19 @@ impl Rate {
 
     #[inline(never)]
     fn look(&mut self, now: TimeNs) {
-        self.open_from = self.opening();
+        (self.open_from, self.spare) = (self.opening(), 0);
         if self.open_from > now.0 {
             return;
         }
         // Half of a window is free when the message that fills the other half has left it.
-        let mut free = u32::MAX;
+        let mut free = i32::MAX as u32;
         for window in 0..self.limits.len() {
             let half = self.limits[window] / 2;
             let is_free = half > 0 && self.opening_of(window, half) <= now.0;
             free = free.min(if is_free { half + 1 } else { 1 });
         }
-        self.spare = free - 1;
+        // At most half of the largest limit, which is far below the range of 31 bits.
+        self.spare = free as i32 - 1;
         if self.spare > 0 {
             // What is promised holds from now on only.
             self.open_from = now.0;
@@ -93,15 +94,14 @@ impl Rate {
     /// time plus the span. A limit of 0 never opens.
     #[inline]
     fn opening_of(&self, window: usize, ahead: u32) -> i64 {
-        let limit = u64::from(self.limits[window]);
+        let limit = self.limits[window] as usize;
         if limit == 0 {
             return i64::MAX;
         }
-        let within = limit - u64::from(ahead);
+        let within = limit - ahead as usize;
         if self.count < within {
             return i64::MIN;
         }
-        let at = (self.count - within) as usize & (self.ring.len() - 1);
-        self.ring[at] + SPANS_NS[window]
+        self.ring[(self.count - within) & self.mask] + SPANS_NS[window]
     }
 }

@@ -1,4 +1,4 @@
-use crate::ledger::Sides;
+use crate::scope::Sides;
 use tercel_types::{Price, Side};
 
 /// Own open prices of one account in one instrument (control C15), every strategy together. Sorted, the best one last, so

@@ -7,6 +7,7 @@ use tercel_types::{Calendar, Decimal, FeeRates, Instrument, InstrumentKind, Sour
 
 mod edges;
 mod oracle;
+mod short;
 mod windows;
 
 pub(crate) const X: InstrumentId = InstrumentId(0);
