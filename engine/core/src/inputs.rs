@@ -23,7 +23,12 @@ pub(crate) struct Pending {
 impl Pending {
     #[inline]
     pub fn any(&self) -> bool {
-        (self.instruments() | self.signals) != 0 || self.timer | self.param | self.control
+        self.instruments() != 0 || self.beside_instruments()
+    }
+
+    #[inline]
+    fn beside_instruments(&self) -> bool {
+        self.signals != 0 || self.timer | self.param | self.control
     }
 
     /// Bindings of which anything changed.
@@ -33,11 +38,9 @@ impl Pending {
     }
 }
 
-/// Bits of `Instant::ticks`, by what makes them tick.
+/// Bits of `Instant::ticks` of clocks that belong to no instrument.
 #[derive(Clone, Debug)]
-pub(crate) struct Clocks {
-    /// Per binding: its clocks of book, trades, quality and execution.
-    instruments: Vec<[u64; 4]>,
+struct Clocks {
     signals: Vec<u64>,
     timer: u64,
     param: u64,
@@ -45,47 +48,12 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    pub fn new(manifest: &Manifest) -> Self {
-        let bits = |of: &dyn Fn(&ClockSource) -> bool| {
-            let clocks = manifest.clocks.iter().take(64).enumerate();
-            clocks.filter(|(_, clock)| of(clock)).fold(0, |bits, (at, _)| bits | 1u64 << at)
-        };
-        const KINDS: [fn(u16) -> ClockSource; 4] =
-            [ClockSource::Book, ClockSource::Trades, ClockSource::Quality, ClockSource::Exec];
-        Self {
-            instruments: (0..manifest.instruments.len())
-                .map(|idx| KINDS.map(|source| bits(&|clock| *clock == source(idx as u16))))
-                .collect(),
-            signals: (0..manifest.signals.len())
-                .map(|idx| bits(&|clock| *clock == ClockSource::Signal(idx as u16)))
-                .collect(),
-            timer: bits(&|clock| *clock == ClockSource::Timer),
-            param: bits(&|clock| *clock == ClockSource::Param),
-            control: bits(&|clock| *clock == ClockSource::Control),
-        }
-    }
-
-    /// What ticks by the changes of one instrument.
-    #[inline]
-    pub fn of_instrument(&self, idx: usize, pending: &Pending) -> u64 {
-        let Some([book, trades, quality, exec]) = self.instruments.get(idx) else { return 0 };
-        // All ones where the bit is set.
-        let on = |set: u64| (set >> (idx & 63) & 1).wrapping_neg();
-        book & on(pending.book) | trades & on(pending.trades) | quality & on(pending.quality) | exec & on(pending.exec)
-    }
-
-    /// What ticks by everything else.
-    #[inline]
-    pub fn of_rest(&self, pending: &Pending) -> u64 {
-        let on = |set: bool| u64::from(set).wrapping_neg();
-        let mut ticks =
-            self.timer & on(pending.timer) | self.param & on(pending.param) | self.control & on(pending.control);
-        let mut rest = pending.signals;
-        while rest != 0 {
-            ticks |= self.signals.get(rest.trailing_zeros() as usize).copied().unwrap_or(0);
-            rest &= rest - 1;
-        }
-        ticks
+    #[cold]
+    fn ticks(&self, pending: &Pending) -> u64 {
+        let on = |set: bool, ticks: u64| if set { ticks } else { 0 };
+        let signals = self.signals.iter().enumerate().map(|(idx, &ticks)| on(pending.signals >> idx & 1 == 1, ticks));
+        let own = on(pending.timer, self.timer) | on(pending.param, self.param) | on(pending.control, self.control);
+        signals.fold(own, |all, ticks| all | ticks)
     }
 }
 
@@ -105,7 +73,8 @@ impl Default for SignalValue {
 
 /// What the ledger says of one (strategy, instrument).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LedgerView {
+pub(crate) struct LedgerView<'a> {
+    pub instrument: &'a Instrument,
     /// False until the account is reconciled: every ledger field is absent.
     pub reconciled: bool,
     pub position: Position,
@@ -115,41 +84,63 @@ pub(crate) struct LedgerView {
 
 /// What belongs to the strategy and its account in one instrument.
 pub(crate) trait Own {
+    /// Whether the account has anything open on a side, buy and sell.
+    fn has_open(&self) -> [bool; 2];
     /// Quantity of the account's own live orders at a price of one side.
     fn qty(&self, side: Side, px: Price) -> Qty;
-    fn ledger(&self) -> LedgerView;
+    fn ledger(&self) -> LedgerView<'_>;
 }
 
 /// The values of one strategy, and where each comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs {
-    pub values: Vec<f64>,
+    /// The inputs, and one more place for what no input wants.
+    values: Vec<f64>,
     pub signal_times: Vec<TimeNs>,
     /// Per binding.
     sources: Vec<Sources>,
+    clocks: Clocks,
     /// (input, signal binding).
     signals: Vec<(u32, u16)>,
     /// (input, binding) of fields that age with every instant.
     ages: Vec<(u32, u16)>,
 }
 
-/// The inputs of one binding by what they are read from.
-#[derive(Clone, Debug, Default)]
+/// The inputs of one binding by what they are read from, and its clocks.
+#[derive(Clone, Debug)]
 struct Sources {
-    /// (input, place in the touch: bid price, bid quantity, ask price, ask quantity).
-    touch: Vec<(u32, u8)>,
-    /// Levels behind the touch.
+    /// Bits of `Instant::ticks` by a change of book, trades, quality and execution.
+    ticks: [u64; 4],
+    /// Inputs of bid price, bid quantity, ask price and ask quantity.
+    touch: [u32; 4],
+    /// Inputs of the best prices of the others, of bids and asks, where there are any.
+    others: Option<[u32; 2]>,
+    /// Everything else that follows from the book, such as the levels behind the touch.
     levels: Vec<(u32, Field)>,
-    /// Best prices of the others: of book and own orders.
-    others: Vec<(u32, Side)>,
     trade: Vec<(u32, Field)>,
     ledger: Vec<(u32, Field)>,
 }
 
 impl Inputs {
     pub fn new(manifest: &Manifest, bound: &Bound, instruments: &Instruments) -> Self {
-        let mut values = vec![f64::NAN; manifest.inputs.len()];
-        let mut sources = vec![Sources::default(); manifest.instruments.len()];
+        let nowhere = manifest.inputs.len() as u32;
+        let mut values = vec![f64::NAN; manifest.inputs.len() + 1];
+        let bits = |source: ClockSource| {
+            let clocks = manifest.clocks.iter().take(64).enumerate();
+            clocks.filter(|(_, clock)| **clock == source).fold(0, |bits, (at, _)| bits | 1u64 << at)
+        };
+        let of_binding = |idx: usize| {
+            use ClockSource::{Book, Exec, Quality, Trades};
+            Sources {
+                ticks: [Book, Trades, Quality, Exec].map(|source| bits(source(idx as u16))),
+                touch: [nowhere; 4],
+                others: None,
+                levels: Vec::new(),
+                trade: Vec::new(),
+                ledger: Vec::new(),
+            }
+        };
+        let mut sources: Vec<_> = (0..manifest.instruments.len()).map(of_binding).collect();
         let (mut signals, mut ages) = (Vec::new(), Vec::new());
         for (at, input) in manifest.inputs.iter().enumerate() {
             let place = at as u32;
@@ -161,16 +152,20 @@ impl Inputs {
                 Input::Instrument { instrument, field } => (instrument, field),
             };
             let Some(own) = sources.get_mut(usize::from(instrument)) else { continue };
+            // The first input of a field has a place of its own; should it be declared again, that one is a level.
+            let mut first = |one: &mut u32| {
+                if *one == nowhere { *one = place } else { own.levels.push((place, field)) }
+            };
             match field {
-                Field::BidPx(0) => own.touch.push((place, 0)),
-                Field::BidQty(0) => own.touch.push((place, 1)),
-                Field::AskPx(0) => own.touch.push((place, 2)),
-                Field::AskQty(0) => own.touch.push((place, 3)),
+                Field::BidPx(0) => first(&mut own.touch[0]),
+                Field::BidQty(0) => first(&mut own.touch[1]),
+                Field::AskPx(0) => first(&mut own.touch[2]),
+                Field::AskQty(0) => first(&mut own.touch[3]),
+                Field::OthersBidPx => first(&mut own.others.get_or_insert([nowhere; 2])[0]),
+                Field::OthersAskPx => first(&mut own.others.get_or_insert([nowhere; 2])[1]),
                 Field::BidPx(_) | Field::BidQty(_) | Field::AskPx(_) | Field::AskQty(_) => {
                     own.levels.push((place, field));
                 }
-                Field::OthersBidPx => own.others.push((place, Side::Buy)),
-                Field::OthersAskPx => own.others.push((place, Side::Sell)),
                 Field::LastPx | Field::LastQty | Field::LastSide => own.trade.push((place, field)),
                 Field::Position | Field::AvgPrice | Field::Bought | Field::Sold | Field::Settled | Field::Flat => {
                     own.ledger.push((place, field));
@@ -182,54 +177,62 @@ impl Inputs {
                 }
             }
         }
+        let clocks = Clocks {
+            signals: (0..manifest.signals.len()).map(|idx| bits(ClockSource::Signal(idx as u16))).collect(),
+            timer: bits(ClockSource::Timer),
+            param: bits(ClockSource::Param),
+            control: bits(ClockSource::Control),
+        };
         let signal_times = vec![TimeNs::MIN; manifest.signals.len()];
-        Self { values, signal_times, sources, signals, ages }
+        Self { values, signal_times, sources, clocks, signals, ages }
     }
 
-    /// Writes again what comes from a changed source of binding `idx`.
+    /// One value per `Manifest::inputs`.
     #[inline]
-    pub fn refill(
-        &mut self,
-        idx: usize,
-        pending: &Pending,
-        instrument: &Instrument,
-        units: &Units,
-        book: &Book,
-        own: &impl Own,
-    ) {
+    pub fn values(&self) -> &[f64] {
+        self.values.split_last().map_or(&[], |(_, values)| values)
+    }
+
+    /// Writes again what comes from a changed source of binding `idx`. Returns the clocks that tick by it.
+    #[inline]
+    pub fn refill(&mut self, idx: usize, pending: &Pending, units: &Units, book: &Book, own: &impl Own) -> u64 {
         let Self { values, sources, .. } = self;
-        let Some(sources) = sources.get(idx) else { return };
+        let Some(sources) = sources.get(idx) else { return 0 };
         let bit = 1u64 << (idx & 63);
         let (book_on, ledger_on) = ((pending.book | pending.quality) & bit != 0, pending.exec & bit != 0);
         if book_on || ledger_on {
             let (bid, ask) = if book.is_live() { (book.best_bid(), book.best_ask()) } else { (None, None) };
-            if book_on {
-                let [bid_px, bid_qty] = in_units(units, bid);
-                let [ask_px, ask_qty] = in_units(units, ask);
-                let touch = [bid_px, bid_qty, ask_px, ask_qty];
-                for &(at, place) in &sources.touch {
-                    write(values, at, touch[usize::from(place & 3)]);
-                }
-                for &(at, field) in &sources.levels {
-                    write(values, at, level_field(units, book, field));
-                }
+            let ([bid_px, bid_qty], [ask_px, ask_qty]) = (in_units(units, bid), in_units(units, ask));
+            for (&at, value) in sources.touch.iter().zip([bid_px, bid_qty, ask_px, ask_qty]) {
+                write(values, at, value);
             }
-            for &(at, side) in &sources.others {
-                let best = if side == Side::Buy { bid } else { ask };
-                write(values, at, others_px(units, book, side, best, own));
+            if let Some([bid_place, ask_place]) = sources.others {
+                let [buys, sells] = own.has_open();
+                let others_bid =
+                    if !buys || theirs(bid, Side::Buy, own) { bid_px } else { others_px(units, book, Side::Buy, own) };
+                let others_ask = if !sells || theirs(ask, Side::Sell, own) {
+                    ask_px
+                } else {
+                    others_px(units, book, Side::Sell, own)
+                };
+                write(values, bid_place, others_bid);
+                write(values, ask_place, others_ask);
             }
-        }
-        if pending.trades & bit != 0 {
-            for &(at, field) in &sources.trade {
-                write(values, at, trade_field(units, book, field));
-            }
-        }
-        if ledger_on {
-            let ledger = own.ledger();
-            for &(at, field) in &sources.ledger {
-                write(values, at, ledger_field(instrument, units, book, &ledger, field));
+            if !sources.levels.is_empty() {
+                sources.refill_levels(values, units, book, own);
             }
         }
+        let mut ticks = if pending.book & bit != 0 { sources.ticks[0] } else { 0 };
+        if (pending.trades | pending.quality | pending.exec) & bit != 0 {
+            ticks |= sources.refill_rest(values, pending, bit, units, book, own);
+        }
+        ticks
+    }
+
+    /// The clocks that tick by changes beside those of instruments.
+    #[inline]
+    pub fn ticks_beside(&self, pending: &Pending) -> u64 {
+        if pending.beside_instruments() { self.clocks.ticks(pending) } else { 0 }
     }
 
     /// Signals that changed, and what ages with every instant.
@@ -258,6 +261,44 @@ impl Inputs {
     }
 }
 
+impl Sources {
+    #[inline(never)]
+    fn refill_levels(&self, values: &mut [f64], units: &Units, book: &Book, own: &impl Own) {
+        for &(at, field) in &self.levels {
+            write(values, at, level_field(units, book, own, field));
+        }
+    }
+
+    /// What follows from trades and from the ledger; returns the clocks that tick by them and by the book's quality.
+    #[inline(never)]
+    fn refill_rest(
+        &self,
+        values: &mut [f64],
+        pending: &Pending,
+        bit: u64,
+        units: &Units,
+        book: &Book,
+        own: &impl Own,
+    ) -> u64 {
+        let [_, trades, quality, exec] = self.ticks;
+        let mut ticks = if pending.quality & bit != 0 { quality } else { 0 };
+        if pending.trades & bit != 0 {
+            ticks |= trades;
+            for &(at, field) in &self.trade {
+                write(values, at, trade_field(units, book, field));
+            }
+        }
+        if pending.exec & bit != 0 {
+            ticks |= exec;
+            let ledger = own.ledger();
+            for &(at, field) in &self.ledger {
+                write(values, at, ledger_field(units, book, &ledger, field));
+            }
+        }
+        ticks
+    }
+}
+
 #[inline]
 fn write(values: &mut [f64], at: u32, value: f64) {
     if let Some(place) = values.get_mut(at as usize) {
@@ -271,6 +312,12 @@ fn in_units(units: &Units, level: Option<Level>) -> [f64; 2] {
     level.map_or([f64::NAN; 2], |level| [units.price_f64(level.px), units.qty_f64(level.qty)])
 }
 
+/// Whether a best level is not ours alone: then it is the best of the others too. So is none at all.
+#[inline]
+fn theirs(best: Option<Level>, side: Side, own: &impl Own) -> bool {
+    best.is_none_or(|level| level.qty > own.qty(side, level.px))
+}
+
 fn fixed(instrument: &Instrument, field: Field) -> f64 {
     match field {
         Field::Tick => instrument.price_step.f64_of(1),
@@ -281,7 +328,7 @@ fn fixed(instrument: &Instrument, field: Field) -> f64 {
     }
 }
 
-fn level_field(units: &Units, book: &Book, field: Field) -> f64 {
+fn level_field(units: &Units, book: &Book, own: &impl Own, field: Field) -> f64 {
     if !book.is_live() {
         return f64::NAN;
     }
@@ -290,23 +337,16 @@ fn level_field(units: &Units, book: &Book, field: Field) -> f64 {
         Field::BidQty(idx) => (book.bid_level(usize::from(idx)), 1),
         Field::AskPx(idx) => (book.ask_level(usize::from(idx)), 0),
         Field::AskQty(idx) => (book.ask_level(usize::from(idx)), 1),
+        Field::OthersBidPx => return others_px(units, book, Side::Buy, own),
+        Field::OthersAskPx => return others_px(units, book, Side::Sell, own),
         _ => (None, 0),
     };
     in_units(units, level)[place]
 }
 
-/// Best price of the others on a side whose public best is `best`, which is mostly not ours alone.
-#[inline]
-fn others_px(units: &Units, book: &Book, side: Side, best: Option<Level>, own: &impl Own) -> f64 {
-    match best {
-        None => f64::NAN,
-        Some(level) if level.qty > own.qty(side, level.px) => units.price_f64(level.px),
-        Some(_) => others_behind(units, book, side, own),
-    }
-}
-
+/// Best price of the others on one side of a live book.
 #[cold]
-fn others_behind(units: &Units, book: &Book, side: Side, own: &impl Own) -> f64 {
+fn others_px(units: &Units, book: &Book, side: Side, own: &impl Own) -> f64 {
     let level = match side {
         Side::Buy => book.best_bid_less(|px| own.qty(side, px)),
         Side::Sell => book.best_ask_less(|px| own.qty(side, px)),
@@ -323,18 +363,18 @@ fn trade_field(units: &Units, book: &Book, field: Field) -> f64 {
     }
 }
 
-fn ledger_field(instrument: &Instrument, units: &Units, book: &Book, ledger: &LedgerView, field: Field) -> f64 {
+fn ledger_field(units: &Units, book: &Book, ledger: &LedgerView<'_>, field: Field) -> f64 {
     if !ledger.reconciled {
         return f64::NAN;
     }
     let position = &ledger.position;
     match field {
         Field::Position => units.qty_f64(position.qty),
-        Field::AvgPrice => position.avg_price(instrument).unwrap_or(f64::NAN),
+        Field::AvgPrice => position.avg_price(ledger.instrument).unwrap_or(f64::NAN),
         Field::Bought => units.qty_f64(position.bought),
         Field::Sold => units.qty_f64(position.sold),
         Field::Settled => f64::from(u8::from(ledger.settled)),
-        _ => f64::from(u8::from(ledger.settled && !closable(instrument, units, book, position.qty))),
+        _ => f64::from(u8::from(ledger.settled && !closable(ledger.instrument, units, book, position.qty))),
     }
 }
 

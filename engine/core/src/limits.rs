@@ -40,13 +40,19 @@ pub(crate) struct Proposal<'a> {
 
 impl Proposal<'_> {
     /// True when the order can at most close the position.
+    #[inline]
     pub fn reduces(&self) -> bool {
-        self.side.sign() * self.position.0.signum() < 0 && self.filling <= self.position.0.saturating_abs()
+        let against = if self.side == Side::Buy { self.position.0 < 0 } else { self.position.0 > 0 };
+        against && self.filling <= self.position.0.saturating_abs()
     }
 
     /// |position| if everything on this side fills.
+    #[inline]
     fn worst(&self) -> Qty {
-        let after = self.position.0.saturating_add(self.side.sign().saturating_mul(self.filling));
+        let after = match self.side {
+            Side::Buy => self.position.0.saturating_add(self.filling),
+            Side::Sell => self.position.0.saturating_sub(self.filling),
+        };
         Qty(after.saturating_abs())
     }
 }
@@ -55,22 +61,35 @@ impl Proposal<'_> {
 #[derive(Clone, Debug)]
 struct RateWindow {
     per: DurationNs,
+    bound_slot: usize,
+    most: Memo<usize>,
     times: Box<[TimeNs; RATE_MAX]>,
     head: usize,
     len: usize,
 }
 
 impl RateWindow {
-    fn new(per: DurationNs) -> Self {
-        Self { per, times: Box::new([TimeNs::MIN; RATE_MAX]), head: 0, len: 0 }
+    fn new(per: DurationNs, bound_slot: usize) -> Self {
+        let times = Box::new([TimeNs::MIN; RATE_MAX]);
+        Self { per, bound_slot, most: Memo::new(0), times, head: 0, len: 0 }
     }
 
+    /// The bound as a count: no bound, no order.
     #[inline]
-    fn drop_before(&mut self, since: TimeNs) {
+    fn most(&mut self, values: &[f64]) -> usize {
+        let bound = values.get(self.bound_slot).copied().unwrap_or(f64::NAN);
+        self.most.get(bound, |bound| if bound >= 0.0 { (bound as usize).min(RATE_MAX) } else { 0 })
+    }
+
+    /// Orders of the window that ends at `now`; older ones are forgotten.
+    #[inline]
+    fn count_at(&mut self, now: TimeNs) -> usize {
+        let since = TimeNs(now.0.saturating_sub(self.per.0));
         while self.len > 0 && self.times[self.head % RATE_MAX] <= since {
             self.head = (self.head + 1) % RATE_MAX;
             self.len -= 1;
         }
+        self.len
     }
 
     #[inline]
@@ -92,11 +111,6 @@ struct Limit {
     pulled: bool,
     /// Since when a pulled limit has held again.
     held_since: Option<TimeNs>,
-    /// Nothing is latched and none of its timers needs to be touched while it is not breached.
-    settled: bool,
-    /// A silence that is settled cannot be broken before this, its timer, while its bound is `calm_bound`.
-    calm_until: TimeNs,
-    calm_bound: u64,
     /// Its window among `Limits::rates`.
     rate: Option<usize>,
 }
@@ -118,22 +132,89 @@ impl Limit {
     }
 }
 
-/// One limit as an order of one instrument meets it.
+/// The limits that an order of one instrument meets. Their bounds are kept as whole numbers, but those of rates, which are
+/// the same for every instrument.
 #[derive(Clone, Debug)]
-struct Check {
-    limit: u16,
-    bound_slot: usize,
-    kind: CheckKind,
+struct Gate {
+    /// In the manifest's order.
+    checks: Vec<u16>,
+    /// Slots of the bounds, and the bits that the numbers are of.
+    bounds: Vec<(usize, u64)>,
+    /// Least bounds, in lots.
+    position_most: i64,
+    order_most: i64,
+    has_notional: bool,
+    is_fresh: bool,
 }
 
-#[derive(Clone, Debug)]
-enum CheckKind {
-    /// With the bound in lots.
-    Position(Memo<Option<i64>>),
-    OrderSize(Memo<Option<i64>>),
-    Notional,
-    /// Index of its window.
-    Rate(usize),
+impl Gate {
+    fn of(limits: &[Limit], binding: usize) -> Self {
+        let here = |b: u16| usize::from(b) == binding;
+        let is_own = |limit: &Limit| match limit.spec.metric {
+            Metric::Position(b) | Metric::OrderSize(b) | Metric::Notional(b) => here(b),
+            Metric::OrderRate { .. } | Metric::FeedSilence(_) | Metric::LossPerDay => false,
+        };
+        let met = limits.iter().enumerate().filter(|(_, limit)| is_own(limit) || limit.rate.is_some());
+        Self {
+            checks: met.map(|(idx, _)| idx as u16).collect(),
+            bounds: limits.iter().filter(|limit| is_own(limit)).map(|limit| (limit.spec.bound_slot, 0)).collect(),
+            position_most: i64::MIN,
+            order_most: i64::MIN,
+            has_notional: limits.iter().any(|l| matches!(l.spec.metric, Metric::Notional(b) if here(b))),
+            is_fresh: false,
+        }
+    }
+
+    /// Whether the numbers are of the bounds that hold now.
+    #[inline]
+    fn is_of(&self, values: &[f64]) -> bool {
+        let mut same = self.is_fresh;
+        for &(slot, bits) in &self.bounds {
+            same &= values.get(slot).is_some_and(|bound| bound.to_bits() == bits);
+        }
+        same
+    }
+
+    #[cold]
+    fn renew(&mut self, limits: &[Limit], values: &[f64], units: &Units) {
+        (self.position_most, self.order_most, self.is_fresh) = (i64::MAX, i64::MAX, true);
+        let mut bounds = self.bounds.iter_mut();
+        for limit in self.checks.iter().filter_map(|&idx| limits.get(usize::from(idx))) {
+            let bound = limit.bound(values);
+            // Without a bound not even 0 passes.
+            let most = units.qty_of(bound).map_or(i64::MIN, |qty| qty.0);
+            match limit.spec.metric {
+                Metric::Position(_) => self.position_most = self.position_most.min(most),
+                Metric::OrderSize(_) => self.order_most = self.order_most.min(most),
+                Metric::Notional(_) => {}
+                Metric::OrderRate { .. } | Metric::FeedSilence(_) | Metric::LossPerDay => continue,
+            }
+            if let Some((_, bits)) = bounds.next() {
+                *bits = bound.to_bits();
+            }
+        }
+    }
+}
+
+/// One limit as an instant meets it.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    limit: u16,
+    bound_slot: usize,
+    quiet: Quiet,
+}
+
+/// While what nothing about a limit changes at an instant, its timers included.
+#[derive(Clone, Copy, Debug)]
+enum Quiet {
+    Never,
+    /// Before its timer, while its bound has these bits.
+    Until {
+        timer: TimeNs,
+        bits: u64,
+    },
+    /// While the loss is at most its bound.
+    WithinLoss,
 }
 
 /// State of all limits of one strategy.
@@ -141,10 +222,10 @@ enum CheckKind {
 pub(crate) struct Limits {
     limits: Vec<Limit>,
     rates: Vec<RateWindow>,
-    /// Per binding, in the manifest's order.
-    checks: Vec<Vec<Check>>,
+    /// Per binding.
+    gates: Vec<Gate>,
     /// Limits that an instant can change, or whose timers it keeps.
-    watched: Vec<u16>,
+    watched: Vec<Watch>,
     /// Some limit looks at the profit.
     pub watches_loss: bool,
     /// What the newest instant changed; the caller empties it.
@@ -180,39 +261,27 @@ impl Limits {
             .iter()
             .map(|spec| {
                 let per = if let Metric::OrderRate { per } = spec.metric { Some(per) } else { None };
-                rates.extend(per.map(RateWindow::new));
+                rates.extend(per.map(|per| RateWindow::new(per, spec.bound_slot)));
                 Limit {
                     spec: spec.clone(),
                     latches: spec.verdicts.iter().any(|v| *v != Verdict::Refuse),
                     breached: false,
                     pulled: false,
                     held_since: None,
-                    settled: false,
-                    calm_until: TimeNs::MIN,
-                    calm_bound: 0,
                     rate: per.map(|_| rates.len() - 1),
                 }
             })
             .collect();
-        let checks_of = |binding: usize| {
-            let checks = limits.iter().enumerate().filter_map(|(idx, limit)| {
-                let here = |b: u16| usize::from(b) == binding;
-                let kind = match limit.spec.metric {
-                    Metric::Position(b) if here(b) => CheckKind::Position(Memo::new(None)),
-                    Metric::OrderSize(b) if here(b) => CheckKind::OrderSize(Memo::new(None)),
-                    Metric::Notional(b) if here(b) => CheckKind::Notional,
-                    Metric::OrderRate { .. } => CheckKind::Rate(limit.rate?),
-                    _ => return None,
-                };
-                Some(Check { limit: idx as u16, bound_slot: limit.spec.bound_slot, kind })
-            });
-            checks.collect()
-        };
         let silence = |limit: &Limit| matches!(limit.spec.metric, Metric::FeedSilence(_));
+        let watch = |(idx, limit): (usize, &Limit)| Watch {
+            limit: idx as u16,
+            bound_slot: limit.spec.bound_slot,
+            quiet: Quiet::Never,
+        };
         let watched = limits.iter().enumerate().filter(|(_, limit)| limit.latches || silence(limit));
         Self {
-            checks: (0..bindings).map(checks_of).collect(),
-            watched: watched.map(|(idx, _)| idx as u16).collect(),
+            gates: (0..bindings).map(|binding| Gate::of(&limits, binding)).collect(),
+            watched: watched.map(watch).collect(),
             watches_loss: limits.iter().any(|l| l.latches && l.spec.metric == Metric::LossPerDay),
             events: Vec::with_capacity(limits.iter().map(|limit| limit.spec.verdicts.len() + 1).sum()),
             limits,
@@ -226,18 +295,35 @@ impl Limits {
     /// The first limit that the order would break; reducing orders break none.
     #[inline]
     pub fn check(&mut self, order: &Proposal<'_>, values: &[f64]) -> Option<Breach> {
-        let Self { checks, rates, .. } = self;
-        let checks = checks.get_mut(usize::from(order.binding)).filter(|checks| !checks.is_empty())?;
-        if order.reduces() {
+        let Self { gates, rates, .. } = self;
+        let gate = gates.get(usize::from(order.binding))?;
+        if gate.checks.is_empty() || order.reduces() {
             return None;
         }
-        let lots = |x| order.units.qty_of(x).map(|qty| qty.0);
-        for check in checks {
-            let bound = values.get(check.bound_slot).copied().unwrap_or(f64::NAN);
-            let verdict = match &mut check.kind {
-                CheckKind::Position(memo) => over(order.worst().0, memo.get(bound, lots)),
-                CheckKind::OrderSize(memo) => over(order.qty.0, memo.get(bound, lots)),
-                CheckKind::Notional => {
+        let mut passes = !gate.has_notional && gate.is_of(values);
+        passes = passes && order.worst().0 <= gate.position_most && order.qty.0 <= gate.order_most;
+        for window in rates {
+            passes = passes && window.count_at(order.now) < window.most(values);
+        }
+        if passes { None } else { self.first_breach(order, values) }
+    }
+
+    /// Limit by limit, in the manifest's order.
+    #[inline(never)]
+    fn first_breach(&mut self, order: &Proposal<'_>, values: &[f64]) -> Option<Breach> {
+        let Self { limits, rates, gates, .. } = self;
+        let gate = gates.get_mut(usize::from(order.binding))?;
+        if !gate.is_of(values) {
+            gate.renew(limits, values, order.units);
+        }
+        for &idx in &gate.checks {
+            let Some(limit) = limits.get(usize::from(idx)) else { continue };
+            let bound = limit.bound(values);
+            let lots = || order.units.qty_of(bound).map(|qty| qty.0);
+            let verdict = match limit.spec.metric {
+                Metric::Position(_) => over(order.worst().0, lots()),
+                Metric::OrderSize(_) => over(order.qty.0, lots()),
+                Metric::Notional(_) => {
                     let value = order.units.notional(order.px, order.worst()).map(|m| m.to_f64());
                     match value {
                         Some(value) if value <= bound => None,
@@ -245,14 +331,14 @@ impl Limits {
                         None => Some((i64::MAX, bound as i64)),
                     }
                 }
-                CheckKind::Rate(at) => rates.get_mut(*at).and_then(|window| {
-                    window.drop_before(TimeNs(order.now.0.saturating_sub(window.per.0)));
-                    let most = if bound >= 0.0 { (bound as usize).min(RATE_MAX) } else { 0 };
-                    (window.len >= most).then_some((window.len as i64, most as i64))
+                Metric::OrderRate { .. } => limit.rate.and_then(|at| rates.get_mut(at)).and_then(|window| {
+                    let (count, most) = (window.count_at(order.now), window.most(values));
+                    (count >= most).then_some((count as i64, most as i64))
                 }),
+                Metric::FeedSilence(_) | Metric::LossPerDay => None,
             };
             if let Some((value, bound)) = verdict {
-                return Some(Breach { limit: check.limit, value, bound });
+                return Some(Breach { limit: idx, value, bound });
             }
         }
         None
@@ -266,9 +352,27 @@ impl Limits {
         }
     }
 
+    /// True while an instant can change no limit: nothing is latched, no silence can have lasted too long and the loss is
+    /// within its bounds. `loss` is the strategy's since 00:00 UTC.
+    #[inline]
+    pub fn is_quiet(&self, now: TimeNs, values: &[f64], loss: f64) -> bool {
+        for watch in &self.watched {
+            let bound = values.get(watch.bound_slot).copied().unwrap_or(f64::NAN);
+            let quiet = match watch.quiet {
+                Quiet::Never => false,
+                Quiet::Until { timer, bits } => now < timer && bound.to_bits() == bits,
+                Quiet::WithinLoss => loss <= bound,
+            };
+            if !quiet {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Checks the metrics of an instant, latches verdicts and keeps the timers of the limits, which start at `timer_base`
     /// in both classes. `events` has what changed.
-    #[inline]
+    #[inline(never)]
     pub fn instant(
         &mut self,
         now: TimeNs,
@@ -278,26 +382,14 @@ impl Limits {
         timer_base: usize,
     ) {
         for at in 0..self.watched.len() {
-            let idx = usize::from(self.watched[at]);
-            let Some(limit) = self.limits.get(idx) else { continue };
-            let bound = limit.bound(values);
-            let quiet = limit.settled
-                && match limit.spec.metric {
-                    Metric::FeedSilence(_) => now < limit.calm_until && bound.to_bits() == limit.calm_bound,
-                    Metric::LossPerDay => !exceeds(metrics.loss_today(), bound),
-                    Metric::Position(b) => !exceeds(metrics.exposure(b).0, bound),
-                    Metric::Notional(b) => !exceeds(metrics.exposure(b).1, bound),
-                    Metric::OrderSize(_) | Metric::OrderRate { .. } => true,
-                };
-            if !quiet {
-                self.watch(idx, now, bound, metrics);
-                self.set_timers(idx, now, bound, metrics, deadlines, timer_base + idx);
-            }
+            let idx = usize::from(self.watched[at].limit);
+            let bound = self.limits[idx].bound(values);
+            self.watch(idx, now, bound, metrics);
+            self.watched[at].quiet = self.set_timers(idx, now, bound, metrics, deadlines, timer_base + idx);
         }
     }
 
     /// One limit at an instant that may change it.
-    #[inline(never)]
     fn watch(&mut self, idx: usize, now: TimeNs, bound: f64, metrics: &impl Metrics) {
         let limit = &mut self.limits[idx];
         let breached = limit.latches
@@ -334,7 +426,7 @@ impl Limits {
         }
     }
 
-    /// Keeps the timers of one limit right after it was watched, and notes whether it needs to be watched again.
+    /// Keeps the timers of one limit right after it was watched. Returns how long it need not be watched again.
     fn set_timers(
         &mut self,
         idx: usize,
@@ -343,7 +435,7 @@ impl Limits {
         metrics: &impl Metrics,
         deadlines: &mut Deadlines,
         timer: usize,
-    ) {
+    ) -> Quiet {
         let limit = &mut self.limits[idx];
         // Lazily: a later sign of life is looked up when the timer fires, only an earlier bound is set at once.
         let due = limit.silence_deadline(bound, metrics);
@@ -352,10 +444,21 @@ impl Limits {
             (due, _) => deadlines.set(TimerClass::Silence, timer, due),
         }
         deadlines.set(TimerClass::Hold, timer, limit.held_since.map(|since| since.saturating_add(PULL_HOLD)));
-        limit.settled = !limit.breached && !limit.pulled && limit.held_since.is_none();
-        // The timer was armed from some sign of life and this bound: what came since can only have moved the breach away.
-        limit.calm_until = deadlines.get(TimerClass::Silence, timer).unwrap_or(TimeNs::MIN);
-        limit.calm_bound = bound.to_bits();
+        if limit.breached || limit.pulled {
+            return Quiet::Never;
+        }
+        match limit.spec.metric {
+            // The timer was armed from some sign of life and this bound: what came since can only have moved the breach away.
+            Metric::FeedSilence(_) => match deadlines.get(TimerClass::Silence, timer) {
+                Some(timer) => Quiet::Until { timer, bits: bound.to_bits() },
+                None => Quiet::Never,
+            },
+            Metric::LossPerDay => Quiet::WithinLoss,
+            Metric::OrderSize(_) | Metric::OrderRate { .. } => {
+                Quiet::Until { timer: TimeNs::MAX, bits: bound.to_bits() }
+            }
+            Metric::Position(_) | Metric::Notional(_) => Quiet::Never,
+        }
     }
 
     fn latch(&mut self, idx: usize, verdict: Verdict) -> bool {
@@ -391,7 +494,10 @@ impl Limits {
     /// The operator ends every latched verdict; a limit that is still breached latches again at the next instant.
     pub fn rearm(&mut self) {
         for limit in &mut self.limits {
-            (limit.breached, limit.pulled, limit.held_since, limit.settled) = (false, false, None, false);
+            (limit.breached, limit.pulled, limit.held_since) = (false, false, None);
+        }
+        for watch in &mut self.watched {
+            watch.quiet = Quiet::Never;
         }
         (self.pulled, self.flattened, self.halted) = (0, 0, false);
     }

@@ -14,6 +14,10 @@ pub(crate) struct Profit {
     parts: Vec<Part>,
     /// Σ of the parts.
     net: Money,
+    /// Some position is open, so that a mark may change the sum; without, a fill alone can.
+    is_open: bool,
+    /// A report may have been a fill since the last update.
+    pub has_fills: bool,
     /// Day number, when it ends, and the net profit at its start.
     day: i64,
     day_end: TimeNs,
@@ -35,6 +39,8 @@ impl Profit {
         Self {
             parts: vec![Part::default(); bindings],
             net: Money::ZERO,
+            is_open: false,
+            has_fills: true,
             day: i64::MIN,
             day_end: TimeNs::MIN,
             day_base: Money::ZERO,
@@ -59,11 +65,27 @@ impl Profit {
         strategy: StrategyId,
         ids: &[InstrumentId],
     ) {
+        if self.is_open || self.has_fills || self.turns_at(now) {
+            self.recompute(now, instruments, orders, marks, strategy, ids);
+        }
+    }
+
+    fn recompute(
+        &mut self,
+        now: TimeNs,
+        instruments: &Instruments,
+        orders: &Orders,
+        marks: &[Mark],
+        strategy: StrategyId,
+        ids: &[InstrumentId],
+    ) {
+        (self.is_open, self.has_fills) = (false, false);
         let mut changed = self.turns_at(now);
         for (part, &id) in self.parts.iter_mut().zip(ids) {
             let position = orders.position(strategy, id);
             let flat = position.qty.is_zero();
             let mark = if flat { None } else { marks.get(id.idx()).and_then(|mark| mark.of(position.qty)) };
+            self.is_open |= !flat;
             // Nothing but a fill changes a position, and a flat one has no mark.
             if part.fills == position.fills && part.mark == mark {
                 continue;

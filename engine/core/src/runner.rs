@@ -1,6 +1,6 @@
 //! One strategy with everything that the core keeps for it.
 use crate::bind::Bound;
-use crate::inputs::{Clocks, Inputs, Pending};
+use crate::inputs::{Inputs, Pending};
 use crate::limits::Limits;
 use crate::profit::Profit;
 use crate::shown::Shown;
@@ -35,7 +35,6 @@ pub(crate) struct Runner {
     pub session: usize,
     pub bound: Bound,
     pub inputs: Inputs,
-    pub clocks: Clocks,
     pub pending: Pending,
     pub desires: Desires,
     /// Per sink.
@@ -48,6 +47,8 @@ pub(crate) struct Runner {
     /// First limit and first (strategy, instrument) pair in the numbering over all strategies.
     pub limit_base: usize,
     pub pair_base: usize,
+    /// Its deadline as set, unless that has fired.
+    pub armed: Option<TimeNs>,
     /// Bindings to reconcile although the strategy does not run.
     pub dirty: u64,
     /// The strategy stopped itself.
@@ -77,7 +78,6 @@ impl Runner {
         Self {
             readers: sinks.map(|(idx, sink)| Reader::new(idx as u16, sink)).collect(),
             pairs: bound.instruments.iter().filter_map(of_binding).collect(),
-            clocks: Clocks::new(&manifest),
             profit: Profit::new(bindings),
             inputs: Inputs::new(&manifest, &bound, instruments),
             desires: Desires::for_manifest(&manifest),
@@ -92,6 +92,7 @@ impl Runner {
             pending: Pending::default(),
             limit_base,
             pair_base,
+            armed: None,
             dirty: 0,
             stopped: None,
             instants: 0,
@@ -111,7 +112,7 @@ impl Runner {
     #[inline]
     pub fn run(&mut self, seq: u64, now: TimeNs, ticks: u64) {
         self.pending = Pending::default();
-        let (inputs, signal_times) = (&self.inputs.values, &self.inputs.signal_times);
+        let (inputs, signal_times) = (self.inputs.values(), &self.inputs.signal_times[..]);
         let instant = Instant { seq, now, ticks, inputs, signal_times };
         self.strategy.on_instant(&instant, &mut self.desires);
         self.instants += 1;

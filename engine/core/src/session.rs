@@ -58,6 +58,12 @@ impl Session {
         self.gate == Gate::Open
     }
 
+    /// Everything may be sent.
+    #[inline]
+    pub fn may_send(&self) -> bool {
+        self.gate == Gate::Open && !self.gap && !self.patient
+    }
+
     /// What the reconciler may do.
     #[inline]
     pub fn verdict(&self) -> Result<(), Reason> {

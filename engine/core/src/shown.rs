@@ -28,18 +28,20 @@ impl Shown {
         Self { changes: None, working: Vec::with_capacity(orders), standing: Vec::with_capacity(orders) }
     }
 
-    /// Copies the orders again if they have changed; false when there is no room for them.
+    /// Whether it shows the orders as they are, after so many `Orders::changes`.
     #[inline]
+    pub fn is_of(&self, changes: u64) -> bool {
+        self.changes == Some(changes)
+    }
+
+    /// Copies the orders again if they have changed; false when there is no room for them.
     pub fn refresh(&mut self, orders: &Orders, strategy: StrategyId, instrument: InstrumentId) -> bool {
-        let changes = Some(orders.changes(strategy, instrument));
-        if self.changes == changes {
+        let changes = orders.changes(strategy, instrument);
+        if self.is_of(changes) {
             return true;
         }
-        self.changes = changes;
         let fits = self.copy(orders, strategy, instrument);
-        if !fits {
-            self.changes = None;
-        }
+        self.changes = fits.then_some(changes);
         fits
     }
 
@@ -70,7 +72,8 @@ impl Shown {
     /// The order whose first id is `root`.
     #[inline]
     pub fn find(&self, root: ClOrdId) -> Option<(&Working, &Standing)> {
-        self.working.iter().zip(&self.standing).find(|(working, _)| working.root == root)
+        let at = self.working.iter().position(|working| working.root == root)?;
+        Some((self.working.get(at)?, self.standing.get(at)?))
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::deadlines::TimerClass;
 use crate::inputs::{LedgerView, Own};
 use crate::limits::{LimitEvent, Metrics, Proposal};
-use crate::runner::{Pair, Runner, mask};
+use crate::runner::{Pair, Runner};
+use crate::session::Session;
 use crate::shown::Standing;
-use crate::{Core, Outbox};
+use crate::{Core, CoreConfig, Outbox};
 use tercel_book::Book;
 use tercel_event::{Command, CommandKind, Control, OrdType, Reason, TradingState, Verdict};
 use tercel_exec::{Action, Market, Opening, View, Want, Working, leg_of, reconcile};
@@ -32,30 +33,32 @@ impl Core {
         }
     }
 
+    #[inline(never)]
     fn run_one(&mut self, idx: usize, out: &mut Outbox) {
         let Self { runners, books, orders, sessions, signals, config, now, seq, .. } = self;
         let runner = &mut runners[idx];
-        let Runner { pairs, inputs, clocks, pending, bound, id, account, session, .. } = runner;
-        let mut ticks = clocks.of_rest(pending);
-        let mut rest = pending.instruments() & mask(pairs.len());
+        let Runner { pairs, inputs, pending, bound, id, account, session, profit, .. } = runner;
+        let mut ticks = inputs.ticks_beside(pending);
+        let mut rest = pending.instruments();
         while rest != 0 {
             let binding = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            ticks |= clocks.of_instrument(binding, pending);
-            let Some(pair) = pairs.get(binding) else { continue };
-            let (Some(instrument), Some(book)) = (config.instruments.get(pair.id), books.get(pair.id.idx())) else {
-                continue;
-            };
-            let (strategy, account, instrument_id) = (*id, *account, pair.id);
-            let reconciled = sessions[*session].is_reconciled();
-            let own = OwnOrders { orders, strategy, account, instrument: instrument_id, reconciled };
-            inputs.refill(binding, pending, instrument, &pair.units, book, &own);
+            let Some(pair) = pairs.get(binding) else { break };
+            let Some(book) = books.get(pair.id.idx()) else { continue };
+            let session = &sessions[*session];
+            let own = OwnOrders { orders, config, session, strategy: *id, account: *account, instrument: pair.id };
+            ticks |= inputs.refill(binding, pending, &pair.units, book, &own);
         }
         let book_of = |binding: usize| bound.instruments.get(binding).and_then(|id| books.get(id.idx()));
         inputs.refill_common(pending, *now, bound, signals, book_of);
+        profit.has_fills |= pending.exec != 0;
+        let fired = pending.timer;
         runner.run(*seq, *now, ticks);
         let due = runner.next_deadline(*now);
-        self.deadlines.set(TimerClass::Strategy, idx, due);
+        if due != runner.armed || fired {
+            runner.armed = due;
+            self.deadlines.set(TimerClass::Strategy, idx, due);
+        }
         self.heed_control(idx, out);
     }
 
@@ -85,16 +88,27 @@ impl Core {
         self.note(Reason::Verdict as u16, strategy, None, 0, 255, code, i64::from(message), out);
     }
 
-    /// Limits of the strategy at this instant; keeps their timers.
+    /// Limits of the strategy at this instant.
+    #[inline]
     fn hold_limits(&mut self, idx: usize, out: &mut Outbox) {
-        let Self { runners, books, orders, config, now, deadlines, marks, .. } = self;
-        let Runner { limits, desires, bound, pairs, profit, id, limit_base, .. } = &mut runners[idx];
+        let Self { runners, orders, config, now, marks, .. } = self;
+        let Runner { limits, desires, bound, profit, id, .. } = &mut runners[idx];
         if limits.len() == 0 {
             return;
         }
         if limits.watches_loss || profit.turns_at(*now) {
             profit.update(*now, &config.instruments, orders, marks, *id, &bound.instruments);
         }
+        if !limits.is_quiet(*now, &desires.values, profit.loss_today()) {
+            self.watch_limits(idx, out);
+        }
+    }
+
+    /// Latches and releases what has to be, and keeps the timers of the limits.
+    #[inline(never)]
+    fn watch_limits(&mut self, idx: usize, out: &mut Outbox) {
+        let Self { runners, books, orders, now, deadlines, marks, .. } = self;
+        let Runner { limits, desires, pairs, profit, id, limit_base, .. } = &mut runners[idx];
         let view = MetricsView { books, orders, marks, pairs, strategy: *id, loss: profit.loss_today() };
         limits.instant(*now, &desires.values, &view, deadlines, *limit_base);
         if !limits.events.is_empty() {
@@ -121,17 +135,44 @@ impl Core {
         self.runners[idx].limits.events.clear();
     }
 
+    #[inline(never)]
     fn reconcile_one(&mut self, idx: usize, binding: usize, out: &mut Outbox) {
+        if self.follow(idx, binding) || self.reconcile_afresh(idx, binding, out) {
+            self.carry_out(idx, binding, out);
+        }
+    }
+
+    /// The short way to a plan, for an instrument of which nothing but the desire has moved; false when it does not lead there.
+    #[inline]
+    fn follow(&mut self, idx: usize, binding: usize) -> bool {
+        let Self { runners, orders, sessions, risk, now, plan, .. } = self;
+        let Runner { pairs, slots, readers, desires, limits, id, account, session, stopped, .. } = &mut runners[idx];
+        let (Some(pair), Some(slot)) = (pairs.get_mut(binding), slots.get_mut(binding)) else { return false };
+        let Some(owner) = desires.owners.get(binding) else { return false };
+        let Some(reader) = readers.get_mut(usize::from(*owner)) else { return false };
+        let verdicts = (limits.pulled | limits.flattened) >> (binding & 63) & 1 != 0 || limits.halted;
+        !verdicts
+            && stopped.is_none()
+            && sessions[*session].may_send()
+            && risk.state(*id, *account) == TradingState::Active
+            && pair.shown.is_of(orders.changes(*id, pair.id))
+            && reader.follow(&desires.values, &pair.units, pair.shown.working(), *now, slot, plan)
+    }
+
+    /// The plan of one instrument by everything that there is to say; false when nothing may be planned yet.
+    #[inline(never)]
+    fn reconcile_afresh(&mut self, idx: usize, binding: usize, out: &mut Outbox) -> bool {
         let Self { runners, books, orders, sessions, config, risk, now, plan, crowd, .. } = self;
         let Runner { pairs, slots, readers, desires, limits, id, account, session, stopped, .. } = &mut runners[idx];
-        let (Some(pair), Some(slot)) = (pairs.get_mut(binding), slots.get_mut(binding)) else { return };
-        let Some(book) = books.get(pair.id.idx()) else { return };
+        let (Some(pair), Some(slot)) = (pairs.get_mut(binding), slots.get_mut(binding)) else { return false };
+        let Some(book) = books.get(pair.id.idx()) else { return false };
         let bit = 1u64 << binding;
-        let opening = opening(risk.state(*id, *account), limits.halted || stopped.is_some(), limits.pulled & bit != 0);
+        let stopped = limits.halted || stopped.is_some();
+        let mut opening = opening(risk.state(*id, *account), stopped, limits.pulled & bit != 0);
         let owner = desires.owners.get(binding).and_then(|&owner| readers.get_mut(usize::from(owner)));
-        let (mut want, mut opening) = match owner {
-            Some(reader) => (reader.read(&desires.values, &pair.units, || market(book)), opening),
-            None => (Want::Nothing { reason: Reason::Withdrawn }, opening),
+        let mut want = match owner {
+            Some(reader) => reader.read(&desires.values, &pair.units, || market(book)),
+            None => Want::Nothing { reason: Reason::Withdrawn },
         };
         if limits.flattened & bit != 0 && !matches!(opening, Opening::Blocked(Reason::Operator)) {
             // A latched `flatten` outranks the strategy's desire and its halt; only the operator's word outranks it.
@@ -140,7 +181,8 @@ impl Core {
         }
         let session = &sessions[*session];
         if session.patient && matches!(opening, Opening::Free | Opening::ReduceOnly(_)) {
-            return self.hold_one(idx, binding, 0, Reason::NotReconciled, out);
+            self.hold_one(idx, binding, 0, Reason::NotReconciled, out);
+            return false;
         }
         pair.crowded = !pair.shown.refresh(orders, *id, pair.id);
         if pair.crowded {
@@ -156,7 +198,13 @@ impl Core {
             now: *now,
         };
         reconcile(want, &view, &config.exec, slot, plan);
-        let wake = plan.wake;
+        true
+    }
+
+    /// What the plan says, and when to look again.
+    #[inline]
+    fn carry_out(&mut self, idx: usize, binding: usize, out: &mut Outbox) {
+        let wake = self.plan.wake;
         for at in 0..self.plan.actions.len() {
             let action = self.plan.actions[at];
             self.act(idx, binding, &action, out);
@@ -186,6 +234,7 @@ impl Core {
     }
 
     /// One action through limits, risk and the order table; a refusal leaves a note and makes the leg wait.
+    #[inline(never)]
     fn act(&mut self, idx: usize, binding: usize, action: &Action, out: &mut Outbox) {
         let Some(cl_ord_id) = self.peek_id() else { return self.halt_all(Reason::Inhibited, 10, 0, 0, out) };
         let mut command = self.blank();
@@ -333,22 +382,29 @@ impl Mark {
 
 struct OwnOrders<'a> {
     orders: &'a Orders,
+    config: &'a CoreConfig,
+    session: &'a Session,
     strategy: StrategyId,
     account: AccountId,
     instrument: InstrumentId,
-    reconciled: bool,
 }
 
 impl Own for OwnOrders<'_> {
+    #[inline]
+    fn has_open(&self) -> [bool; 2] {
+        let open = self.orders.account_open_totals(self.account, self.instrument);
+        [open.buy_qty, open.sell_qty].map(|qty| qty.0 > 0)
+    }
+
     #[inline]
     fn qty(&self, side: Side, px: Price) -> Qty {
         self.orders.own_qty_at(self.account, self.instrument, side, px)
     }
 
-    #[inline]
-    fn ledger(&self) -> LedgerView {
+    fn ledger(&self) -> LedgerView<'_> {
         LedgerView {
-            reconciled: self.reconciled,
+            instrument: &self.config.instruments.0[self.instrument.idx()],
+            reconciled: self.session.is_reconciled(),
             position: self.orders.position(self.strategy, self.instrument),
             settled: self.orders.is_settled(self.strategy, self.instrument),
         }

@@ -3,10 +3,12 @@
 //!   `Desires` ──▶ [`Reader`] (steps and lots) ──▶ [`reconcile`] ◀── [`Working`] orders
 //!                                                     └──▶ [`Plan`]: actions with reasons, holds with reasons, a wake time
 //!
+//! [`Reader::follow`] is the short way for a quote whose orders are settled.
 //! Pure functions and a few words of memory per (strategy, instrument) in [`Slot`]; no clock, no order table, no risk: the
 //! core passes each action through both before it becomes a command. No allocation after construction.
 #![forbid(unsafe_code)]
 
+mod follow;
 mod reconcile;
 mod slot;
 mod want;

@@ -38,7 +38,21 @@ pub struct View<'a> {
 /// Fills `plan` with what brings `view.working` toward `want`.
 pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mut Slot, plan: &mut Plan) {
     plan.clear();
-    let session_down = view.session == Err(Reason::SessionDown);
+    match want {
+        Want::Quote { sink, legs, post_only, keep_steps, keep_qty } if view.opening == Opening::Free => {
+            slot.own(sink);
+            let keep = Keep { steps: keep_steps.unsigned_abs(), lots: keep_qty.0.unsigned_abs() };
+            quote_legs(&Quote { sink, stated: legs, legs, post_only, keep }, view, slot, plan);
+        }
+        want => not_free(want, view, config, slot, plan),
+    }
+    if view.now < slot.cancel_not_before || view.session == Err(Reason::SessionDown) {
+        hold_back(view, slot, plan);
+    }
+}
+
+/// Everything but a quote that may open.
+fn not_free(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mut Slot, plan: &mut Plan) {
     match (want, view.opening) {
         (Want::Nothing { reason }, _) => {
             slot.own(NO_OWNER);
@@ -48,17 +62,18 @@ pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mu
             cancel_all(view, plan, reason);
             plan.hold(0, Reason::Inhibited);
         }
-        (Want::Quote { sink, legs, post_only, keep_steps, keep_qty }, opening) => {
+        (Want::Quote { sink, legs, post_only, keep_steps, .. }, opening) => {
             slot.own(sink);
             if let Opening::Pulled(reason) = opening {
                 cancel_all(view, plan, reason);
                 plan.hold(0, Reason::Inhibited);
             } else {
-                let free = opening == Opening::Free;
-                // While opening is inhibited nothing beyond the position may rest, not even what would be kept.
-                let keep = Keep { steps: keep_steps, qty: if free { keep_qty } else { Qty::ZERO } };
-                let quote = Quote { sink, stated: legs, legs, post_only, keep };
-                if free { quote_legs(&quote, view, slot, plan) } else { reducing_quote(&quote, view, slot, plan) }
+                // Nothing beyond the position may rest, not even what would be kept.
+                let keep = Keep { steps: keep_steps.unsigned_abs(), lots: 0 };
+                let mut clipped = core::mem::take(&mut plan.clipped);
+                clip(legs, view, &mut clipped);
+                quote_legs(&Quote { sink, stated: legs, legs: &clipped, post_only, keep }, view, slot, plan);
+                plan.clipped = clipped;
             }
         }
         (Want::Target { sink, target, buy_px, sell_px, tries }, _) => {
@@ -66,6 +81,11 @@ pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mu
             target_order(sink, target, [buy_px, sell_px], tries, view, config, slot, plan);
         }
     }
+}
+
+/// Takes back what may not be sent now.
+#[cold]
+fn hold_back(view: &View<'_>, slot: &Slot, plan: &mut Plan) {
     if view.now < slot.cancel_not_before {
         let before = plan.actions.len();
         plan.actions.retain(|action| !matches!(action, Action::Cancel { .. }));
@@ -73,7 +93,7 @@ pub fn reconcile(want: Want<'_>, view: &View<'_>, config: &ExecConfig, slot: &mu
             plan.wake_at(slot.cancel_not_before);
         }
     }
-    if session_down {
+    if view.session == Err(Reason::SessionDown) {
         // Every live order of a lost session is unknown; asking is for the reconciliation when it is back.
         plan.actions.clear();
         plan.holds.clear();
@@ -96,10 +116,11 @@ fn cancel(order: &Working, plan: &mut Plan, reason: Reason) {
     }
 }
 
+/// How far an order may be from its desire.
 #[derive(Clone, Copy)]
-struct Keep {
-    steps: i64,
-    qty: Qty,
+pub(crate) struct Keep {
+    pub(crate) steps: u64,
+    pub(crate) lots: u64,
 }
 
 /// Index of the order that a leg has; `NONE` where it has none.
@@ -117,17 +138,7 @@ struct Quote<'a> {
     keep: Keep,
 }
 
-/// The same under an opening that is not free: nothing beyond the position may rest.
-#[cold]
-fn reducing_quote(quote: &Quote<'_>, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
-    let mut clipped = core::mem::take(&mut plan.clipped);
-    clip(quote.stated, view, &mut clipped);
-    quote_legs(&Quote { legs: &clipped, ..*quote }, view, slot, plan);
-    plan.clipped = clipped;
-}
-
-#[inline]
-fn quote_legs(quote: &Quote<'_>, view: &View<'_>, slot: &mut Slot, plan: &mut Plan) {
+fn quote_legs(quote: &Quote<'_>, view: &View<'_>, slot: &Slot, plan: &mut Plan) {
     let mut of_leg = [NONE; MAX_LEGS];
     let mut taken_count = 0;
     // First every order that carries the leg's tag, which is no other leg's.
@@ -210,37 +221,34 @@ fn room_of(quote: &Quote<'_>, of_leg: &OfLeg, working: &[Working]) -> [i64; 2] {
 
 /// How a working order differs from its desire, beyond what is kept.
 #[derive(Clone, Copy)]
-struct Moved {
+pub(crate) struct Moved {
     px: bool,
     qty: bool,
 }
 
 impl Moved {
-    fn any(self) -> bool {
+    pub(crate) fn any(self) -> bool {
         self.px || self.qty
     }
 
-    fn reason(self) -> Reason {
+    pub(crate) fn reason(self) -> Reason {
         if self.px { Reason::PriceMoved } else { Reason::QtyChanged }
     }
 }
 
 #[inline]
-fn moved(order: &Working, px: Price, qty: Qty, keep: Keep) -> Moved {
-    Moved {
-        px: order.px.0.abs_diff(px.0) > keep.steps.unsigned_abs(),
-        qty: order.leaves.0.abs_diff(qty.0) > keep.qty.0.unsigned_abs(),
-    }
+pub(crate) fn moved(order: &Working, px: Price, qty: Qty, keep: Keep) -> Moved {
+    Moved { px: order.px.0.abs_diff(px.0) > keep.steps, qty: order.leaves.0.abs_diff(qty.0) > keep.lots }
 }
 
-#[inline]
+/// One leg with the order that it has, if any.
 fn one_leg(
     quote: &Quote<'_>,
     of_leg: &OfLeg,
     idx: usize,
     room: &mut Option<[i64; 2]>,
     view: &View<'_>,
-    slot: &mut Slot,
+    slot: &Slot,
     plan: &mut Plan,
 ) {
     let LegWant { side, want } = quote.legs[idx];
@@ -258,20 +266,17 @@ fn one_leg(
     match order.status {
         WorkingStatus::Live if !moved.any() => plan.hold(idx, Reason::KeepWithin),
         WorkingStatus::Live => {
+            let room = &mut room.get_or_insert_with(|| room_of(quote, of_leg, view.working))[side_idx(side)];
             let more = (qty.0 - order.leaves.0).max(0);
             if view.session.is_err() || view.now < slot.leg_not_before[idx] {
                 // A desire that a replace cannot follow is followed by leaving the market.
                 cancel(order, plan, moved.reason());
-            } else if more > 0
-                && more > room.get_or_insert_with(|| room_of(quote, of_leg, view.working))[side_idx(side)]
-            {
+            } else if more > *room {
                 plan.hold(idx, Reason::InFlight);
-            } else if crosses_own(view, side, px) {
+            } else if crosses_own(view.working, side, px) {
                 plan.hold(idx, Reason::SelfCross);
             } else if let Some(order_qty) = order.cum.checked_add(qty) {
-                if let Some(room) = room {
-                    room[side_idx(side)] -= more;
-                }
+                *room -= more;
                 let (root, leg, reason) = (order.root, leg_tag(quote.sink, idx), moved.reason());
                 plan.actions.push(Action::Replace { root, px, order_qty, leg, reason });
             }
@@ -295,7 +300,7 @@ fn open_leg(
     idx: usize,
     room: &mut Option<[i64; 2]>,
     view: &View<'_>,
-    slot: &mut Slot,
+    slot: &Slot,
     plan: &mut Plan,
 ) {
     let LegWant { side, want } = quote.legs[idx];
@@ -313,7 +318,7 @@ fn open_leg(
     } else if view.now < rests_until {
         plan.wake_at(rests_until);
         plan.hold(idx, Reason::Refilling);
-    } else if crosses_own(view, side, px) {
+    } else if crosses_own(view.working, side, px) {
         plan.hold(idx, Reason::SelfCross);
     } else {
         *room -= qty.0;
@@ -324,8 +329,9 @@ fn open_leg(
 
 /// Whether a price would trade with what works on the other side, at its standing price or the one it is going to. When the
 /// market moves by more than the own spread, the leg that moves away goes first and the other one follows its answer.
-fn crosses_own(view: &View<'_>, side: Side, px: Price) -> bool {
-    view.working.iter().filter(|order| order.side != side).any(|order| match side {
+#[inline]
+pub(crate) fn crosses_own(working: &[Working], side: Side, px: Price) -> bool {
+    working.iter().filter(|order| order.side != side).any(|order| match side {
         Side::Buy => px >= order.px.min(order.px_standing),
         Side::Sell => px <= order.px.max(order.px_standing),
     })

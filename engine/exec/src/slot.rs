@@ -164,12 +164,17 @@ impl Slot {
     #[inline]
     pub(crate) fn own(&mut self, owner: u16) {
         if self.owner != owner {
-            self.owner = owner;
-            self.tries_used = 0;
-            self.next_try = TimeNs::MIN;
-            self.leg_not_before = [TimeNs::MIN; MAX_LEGS];
-            self.leg_rests_until = [TimeNs::MIN; MAX_LEGS];
+            self.start_period(owner);
         }
+    }
+
+    #[cold]
+    fn start_period(&mut self, owner: u16) {
+        self.owner = owner;
+        self.tries_used = 0;
+        self.next_try = TimeNs::MIN;
+        self.leg_not_before = [TimeNs::MIN; MAX_LEGS];
+        self.leg_rests_until = [TimeNs::MIN; MAX_LEGS];
     }
 
     /// Adds everything that decides future actions to a digest.

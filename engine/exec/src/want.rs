@@ -86,29 +86,36 @@ pub enum Want<'a> {
     },
 }
 
-/// Reads the desire of one sink, always for the same instrument. Missing slots, NaN and prices out of range become reasons, not errors.
-/// It remembers what the newest numbers came to, and nothing else: equal values give equal wants, whatever came before.
+/// Reads the desire of one sink, always for the same instrument. Missing slots, NaN and prices out of range become reasons,
+/// not errors. It remembers what the newest numbers came to, and nothing else: equal values give equal wants, whatever came
+/// before.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    sink: u16,
-    kind: Kind,
+    pub(crate) sink: u16,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
-    Quote {
-        first_slot: usize,
-        quantities: Box<[Memo<Option<Qty>>]>,
-        /// What the [`Want`] borrows; as long as `quantities`.
-        legs: Box<[LegWant]>,
-        post_only: bool,
-        keep: Option<(usize, Memo<i64>)>,
-        keep_qty: Option<(usize, Memo<Qty>)>,
-    },
-    Target {
-        slot: usize,
-        via: Via,
-    },
+pub(crate) enum Kind {
+    Quote(QuoteReader),
+    Target { slot: usize, via: Via },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct QuoteReader {
+    first_slot: usize,
+    pub(crate) legs: Box<[LegReader]>,
+    /// What the [`Want`] borrows; as long as `legs`.
+    wants: Box<[LegWant]>,
+    pub(crate) post_only: bool,
+    keep: Option<(usize, Memo<i64>)>,
+    keep_qty: Option<(usize, Memo<Qty>)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LegReader {
+    pub(crate) side: Side,
+    pub(crate) qty: Memo<Option<Qty>>,
 }
 
 impl Reader {
@@ -116,16 +123,15 @@ impl Reader {
     pub fn new(sink: u16, spec: &SinkSpec) -> Self {
         let kind = match spec {
             SinkSpec::Quote { legs, first_slot, with, .. } => {
-                let sides = legs.iter().take(MAX_LEGS).map(|leg| leg.side);
-                let legs: Box<[_]> = sides.map(|side| LegWant { side, want: Err(Reason::Withdrawn) }).collect();
-                Kind::Quote {
+                let sides = || legs.iter().take(MAX_LEGS).map(|leg| leg.side);
+                Kind::Quote(QuoteReader {
                     first_slot: *first_slot,
-                    quantities: vec![Memo::new(None); legs.len()].into(),
-                    legs,
+                    legs: sides().map(|side| LegReader { side, qty: Memo::new(None) }).collect(),
+                    wants: sides().map(|side| LegWant { side, want: Err(Reason::Withdrawn) }).collect(),
                     post_only: with.post_only,
                     keep: with.keep_slot.map(|slot| (slot, Memo::new(0))),
                     keep_qty: with.keep_qty_slot.map(|slot| (slot, Memo::new(Qty::ZERO))),
-                }
+                })
             }
             SinkSpec::Target { slot, via, .. } => Kind::Target { slot: *slot, via: *via },
         };
@@ -133,29 +139,43 @@ impl Reader {
     }
 
     /// The desire as `values` states it; `market` is asked only by sinks that trade at the touch.
-    #[inline]
     pub fn read(&mut self, values: &[f64], units: &Units, market: impl FnOnce() -> Market) -> Want<'_> {
         let sink = self.sink;
         match &mut self.kind {
-            Kind::Quote { first_slot, quantities, legs, post_only, keep, keep_qty } => {
-                let stated = values.get(*first_slot..).unwrap_or_default().as_chunks::<2>().0;
-                for ((leg, memo), [px, qty]) in legs.iter_mut().zip(quantities.iter_mut()).zip(stated) {
-                    let qty = memo.get(*qty, |x| units.qty_of(x));
-                    leg.want = leg_want(units, leg.side, *px, qty);
+            Kind::Quote(quote) => {
+                let (keep_steps, keep_qty) = quote.keep(values, units);
+                let stated = quote.stated(values);
+                for (idx, (leg, out)) in quote.legs.iter_mut().zip(&mut quote.wants).enumerate() {
+                    out.want = match stated.get(idx) {
+                        Some(&[px, qty]) => leg_want(units, leg.side, px, leg.qty.get(qty, |x| units.qty_of(x))),
+                        None => Err(Reason::Withdrawn),
+                    };
                 }
-                for leg in legs.iter_mut().skip(stated.len()) {
-                    leg.want = Err(Reason::Withdrawn);
-                }
-                let value = |slot: usize| values.get(slot).copied().unwrap_or(f64::NAN);
-                // `price_of` toward the passive side of a buy is the floor: `keep` is never widened by rounding.
-                let steps = |x| units.price_of(x, Side::Buy).map_or(0, |px| px.0.max(0));
-                let lots = |x| Qty(units.qty_of(x).map_or(0, |qty| qty.0.max(0)));
-                let keep_steps = keep.as_mut().map_or(0, |(slot, memo)| memo.get(value(*slot), steps));
-                let keep_qty = keep_qty.as_mut().map_or(Qty::ZERO, |(slot, memo)| memo.get(value(*slot), lots));
-                Want::Quote { sink, legs, post_only: *post_only, keep_steps, keep_qty }
+                Want::Quote { sink, legs: &quote.wants, post_only: quote.post_only, keep_steps, keep_qty }
             }
             Kind::Target { slot, via } => target(sink, units, *slot, via, values, market()),
         }
+    }
+}
+
+impl QuoteReader {
+    /// Price and quantity of each leg, as far as there are slots for them.
+    #[inline]
+    pub(crate) fn stated<'a>(&self, values: &'a [f64]) -> &'a [[f64; 2]] {
+        values.get(self.first_slot..).unwrap_or_default().as_chunks::<2>().0
+    }
+
+    /// How far a working order may be from its leg, in steps and in lots.
+    #[inline]
+    pub(crate) fn keep(&mut self, values: &[f64], units: &Units) -> (i64, Qty) {
+        let value = |slot: usize| values.get(slot).copied().unwrap_or(f64::NAN);
+        // `price_of` toward the passive side of a buy is the floor: `keep` is never widened by rounding.
+        let steps = |x| units.price_of(x, Side::Buy).map_or(0, |px| px.0.max(0));
+        let lots = |x| Qty(units.qty_of(x).map_or(0, |qty| qty.0.max(0)));
+        (
+            self.keep.as_mut().map_or(0, |(slot, memo)| memo.get(value(*slot), steps)),
+            self.keep_qty.as_mut().map_or(Qty::ZERO, |(slot, memo)| memo.get(value(*slot), lots)),
+        )
     }
 }
 

@@ -180,22 +180,19 @@ impl Orders {
         self.cell(strategy, instrument).map_or(0, |at| self.changes[at])
     }
 
-    /// Own quantity that the public book shows at a price, over all strategies of the account.
-    #[inline]
+    /// Own quantity that the public book shows at a price, over all strategies of the account. A walk over the open orders in
+    /// the instrument: where `account_open_totals` has nothing on that side, nothing rests.
     pub fn own_qty_at(&self, account: AccountId, instrument: InstrumentId, side: Side, px: Price) -> Qty {
-        let open = self.account_open_totals(account, instrument);
-        let open_qty = if side == Side::Buy { open.buy_qty } else { open.sell_qty };
-        let (columns, mut own) = (self.instruments.len(), 0);
-        let mut cell = instrument.idx();
-        // What can still fill includes what rests, so nothing rests where nothing can fill.
-        while open_qty.0 > 0 && cell < self.open.len() {
-            for order in self.open[cell].iter(&self.slots) {
-                let here = order.px == px && order.side == side && order.account == account;
-                if here && order.is_resting() {
+        let (mut own, mut cell) = (0, instrument.idx());
+        while let Some(list) = self.open.get(cell) {
+            cell += self.instruments.len();
+            let mut at = list.first;
+            while let Some(order) = self.slots.get(at as usize) {
+                if order.px == px && order.side == side && order.account == account && order.is_resting() {
                     own += order.leaves_qty().0;
                 }
+                at = order.next;
             }
-            cell += columns;
         }
         Qty(own)
     }

@@ -180,9 +180,37 @@ fn rounded(x: f64) -> Option<(f64, i64, i64)> {
     }
 }
 
+/// Added to a number below 2^51 and taken away again, it leaves the nearest whole one (halves to even), whose bits stand in
+/// the low part of the sum: 1.5 · 2^52. Without the saturation that a cast pays for.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+const ROUNDER_MAX: f64 = 2_251_799_813_685_248.0; // 2^51
+
+/// A whole number near `x` and how far `x` is from it, at most one half; `None` past `ROUNDER_MAX` and for NaN.
+#[inline]
+fn near(x: f64) -> Option<(i64, f64)> {
+    if x.abs() < ROUNDER_MAX {
+        let sum = x + ROUNDER;
+        Some((sum.to_bits().wrapping_sub(ROUNDER.to_bits()) as i64, x - (sum - ROUNDER)))
+    } else {
+        None
+    }
+}
+
 /// A number of steps as a price: a whole one if it is near, else the one on the passive side.
 #[inline]
 pub(crate) fn passive(steps: f64, side: Side) -> Option<Price> {
+    let Some((nearest, part)) = near(steps) else { return far_passive(steps, side) };
+    Some(Price(if part.abs() <= SNAP {
+        nearest
+    } else if side == Side::Buy {
+        nearest - i64::from(part < 0.0)
+    } else {
+        nearest + i64::from(part > 0.0)
+    }))
+}
+
+#[cold]
+fn far_passive(steps: f64, side: Side) -> Option<Price> {
     let (steps, whole, nearest) = rounded(steps)?;
     let part = steps - whole as f64;
     Some(Price(if (steps - nearest as f64).abs() <= SNAP {
@@ -197,6 +225,18 @@ pub(crate) fn passive(steps: f64, side: Side) -> Option<Price> {
 /// A number of lots as a quantity: a whole one if it is near, else the one toward zero.
 #[inline]
 pub(crate) fn toward_zero(lots: f64) -> Option<Qty> {
+    let Some((nearest, part)) = near(lots) else { return far_toward_zero(lots) };
+    Some(Qty(if part.abs() <= SNAP {
+        nearest
+    } else if lots > 0.0 {
+        nearest - i64::from(part < 0.0)
+    } else {
+        nearest + i64::from(part > 0.0)
+    }))
+}
+
+#[cold]
+fn far_toward_zero(lots: f64) -> Option<Qty> {
     let (lots, whole, nearest) = rounded(lots)?;
     Some(Qty(if (lots - nearest as f64).abs() <= SNAP { nearest } else { whole }))
 }
@@ -242,11 +282,13 @@ mod tests {
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            let value = match round % 4 {
+            let value = match round % 5 {
                 0 => f64::from_bits(x),
+                // Halves and quarters up to 2^51, on either side of where the rounder ends.
+                4 => ((x >> (11 + x % 8)) as f64 / 4.0).copysign(x as i64 as f64),
                 1 => (x >> 40) as f64 / 8.0 - 500_000.0,
                 2 => ((x >> 11) as f64).copysign(x as i64 as f64),
-                _ => (x >> 44) as f64 + f64::from(round % 5) * 0.25 * 1e-6 * if x & 1 == 0 { 1.0 } else { -1.0 },
+                _ => (x >> 44) as f64 + f64::from(round % 7) * 0.25 * 1e-6 * if x & 1 == 0 { 1.0 } else { -1.0 },
             };
             let want = (value.abs() <= MAX_EXACT).then(|| (value, value.trunc() as i64, value.round() as i64));
             assert_eq!(rounded(value), want, "{value:?}");
@@ -257,6 +299,10 @@ mod tests {
                 let want = if snapped { value.round() } else { passive };
                 assert_eq!(instrument.price_of(value, side), Some(Price(want as i64)), "{value:?}");
             }
+            let instrument = Instrument { lot: Decimal::ONE, ..btcusdt() };
+            let lots = if snapped { value.round() } else { value.trunc() };
+            let want = (value.abs() <= MAX_EXACT).then_some(Qty(lots as i64));
+            assert_eq!(instrument.qty_of(value), want, "{value:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{Decimal, Instrument, InstrumentKind, Money, Price, Qty, Side};
 pub struct Units {
     step: Ratio,
     lot: Ratio,
+    /// Least quantity of an order, at least 1.
     min_qty: Qty,
     value: Value,
 }
@@ -26,7 +27,7 @@ struct Ratio {
 enum Value {
     /// 10^-12 of the currency per step·lot, above 0: one multiplication, exact. `least` steps·lots are worth the smallest
     /// order value, one less is not.
-    Linear { unit: i64, least: i64 },
+    Linear { unit: i64, least: u64 },
     /// By the instrument's own function: inverse contracts, and linear ones with more than 12 digits.
     Other(Box<Instrument>),
 }
@@ -58,7 +59,7 @@ impl Value {
         }
         let Some(unit) = instrument.notional(Price(1), Qty(1)).filter(|unit| unit.0 > 0) else { return other() };
         let least = (instrument.min_notional.0.max(0) + unit.0 - 1) / unit.0;
-        match (i64::try_from(unit.0), i64::try_from(least)) {
+        match (i64::try_from(unit.0), u64::try_from(least)) {
             (Ok(unit), Ok(least)) => Self::Linear { unit, least },
             _ => other(),
         }
@@ -68,7 +69,7 @@ impl Value {
 impl Units {
     pub fn of(instrument: &Instrument) -> Self {
         let (step, lot) = (Ratio::of(instrument.price_step), Ratio::of(instrument.lot));
-        Self { step, lot, min_qty: instrument.min_qty, value: Value::of(instrument) }
+        Self { step, lot, min_qty: instrument.min_qty.max(Qty(1)), value: Value::of(instrument) }
     }
 
     #[inline]
@@ -102,12 +103,11 @@ impl Units {
     /// Whether a quantity can be an order at all: above 0 and not below the instrument's minimum quantity and value.
     #[inline]
     pub fn is_tradable(&self, price: Price, qty: Qty) -> bool {
-        qty.0 > 0
-            && qty >= self.min_qty
+        qty >= self.min_qty
             && match &self.value {
                 // What passes 64 bits is above any minimum.
                 Value::Linear { least, .. } => {
-                    price.0.checked_mul(qty.0).is_none_or(|product| product.unsigned_abs() >= least.unsigned_abs())
+                    price.0.checked_mul(qty.0).is_none_or(|product| product.unsigned_abs() >= *least)
                 }
                 Value::Other(instrument) => {
                     let value = instrument.notional(price, qty);
