@@ -38,7 +38,7 @@ fn operands(op: Op) -> &'static [Want] {
         Op::And | Op::Or => &[Bool, Bool],
         Op::If => &[Bool, Any, Same(1)],
         Op::Coalesce => &[Any, Same(0)],
-        Op::Present | Op::Sample | Op::History { .. } => &[Any],
+        Op::Present | Op::Sample | Op::Hold | Op::History { .. } => &[Any],
         Op::TimeAdd => &[Time, F64],
         Op::TimeSub => &[Time, Time],
         Op::Deadline { base: TimeBase::Now, .. } => &[Time],
@@ -93,7 +93,7 @@ pub(crate) fn result_type(program: &Program, op: Op, args: &[NodeId], clocks: Cl
         Op::ConstBool(_) | Op::InMode(_) | Op::Tick | Op::Cmp(_) | Op::Not | Op::And | Op::Or | Op::Present => Ty::Bool,
         Op::Deadline { .. } | Op::CrossesAbove | Op::CrossesBelow | Op::Hysteresis | Op::Changed => Ty::Bool,
         Op::Now | Op::TimeAdd => Ty::Time,
-        Op::Coalesce | Op::Sample | Op::History { .. } => tys[0],
+        Op::Coalesce | Op::Sample | Op::Hold | Op::History { .. } => tys[0],
         Op::If => tys[1],
         Op::State(idx) => {
             let count = program.states.len();

@@ -2,7 +2,7 @@
 //!
 //! Values are present or absent. A pure operator is evaluated in every round from the values of that round. An operator
 //! with state advances in the rounds in which one of its node's clocks ticks and holds its output otherwise; the
-//! stutter-invariant ones (`CrossesAbove`, `CrossesBelow`, `Hysteresis`, `Changed`) and `WindowSum`'s panes look at every
+//! stutter-invariant ones (`Hold`, `CrossesAbove`, `CrossesBelow`, `Hysteresis`, `Changed`) and `WindowSum`'s panes look at every
 //! round. State never depends on the mode or on a branch of `If`: it always advances (decision 16).
 use crate::clock::ClockSet;
 
@@ -228,6 +228,8 @@ pub enum Op {
     Ofi,
 
     // State, stutter-invariant: evaluated in every round
+    /// The last present value of the operand (any type), absent before the first.
+    Hold,
     /// Pulse: a > b and the last present comparison was not. The first present comparison never fires.
     CrossesAbove,
     /// Pulse: a < b and the last present comparison was not.
@@ -284,7 +286,7 @@ impl Op {
     /// Words of state, the held output included; the order is given in [`crate::state`].
     pub const fn state_words(self) -> usize {
         match self {
-            Self::Sample | Self::Hysteresis => 1,
+            Self::Sample | Self::Hysteresis | Self::Hold => 1,
             Self::CrossesAbove | Self::CrossesBelow | Self::Changed => 1,
             Self::Delta | Self::Skip { .. } | Self::Total => 2,
             Self::Adapt => 3,
@@ -381,6 +383,7 @@ impl Op {
             Self::EwStd { .. } => "ew_std",
             Self::WindowSum { .. } => "window_sum",
             Self::Ofi => "ofi",
+            Self::Hold => "hold",
             Self::CrossesAbove => "crosses_above",
             Self::CrossesBelow => "crosses_below",
             Self::Hysteresis => "hysteresis",
@@ -389,7 +392,7 @@ impl Op {
     }
 
     /// Every operator name, for coverage tables.
-    pub const NAMES: [&'static str; 71] = [
+    pub const NAMES: [&'static str; 72] = [
         "const",
         "const_bool",
         "absent",
@@ -457,6 +460,7 @@ impl Op {
         "ew_std",
         "window_sum",
         "ofi",
+        "hold",
         "crosses_above",
         "crosses_below",
         "hysteresis",

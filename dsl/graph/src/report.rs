@@ -46,6 +46,7 @@ impl Op {
             Self::PowI(n) => 1 + 2 * (32 - n.unsigned_abs().leading_zeros()) as u64,
             Self::Clamp | Self::TimeAdd | Self::TimeSub => 4,
             Self::Signal { .. } | Self::Deadline { .. } => 6,
+            Self::Hold => 2,
             Self::Sample | Self::Changed | Self::Hysteresis | Self::CrossesAbove | Self::CrossesBelow => 4,
             Self::History { .. } | Self::Delta => 4,
             Self::Ema { .. } | Self::Adapt => 6,

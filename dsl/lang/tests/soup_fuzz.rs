@@ -35,6 +35,8 @@ const WORDS: &[&str] = &[
     "(", ")", "[", "]", "{", "}", "+", "-", "*", "/", "^", "<", "<=", "==", "!=", "??", "=", "=>", ":", ",", ".", "..", ";",
     "@", "///", "//", "\n", "\n", "\n", "  ", "&&", ":=", "5m", "é", "ratio", "price[x]", "qty[x]", "duration", "int", "bool",
     "position", "loss", "per", "day", "flatten", "pull", "perp(BTC/USDT)", "std.micro", "2 spread", "a", "b",
+    "num", "num[a]", "market", "word", "lib.own", "std.ta.{rsi}", "fn f(a: num): num =", "f(x.mid)", "rsi(x.mid, 14)", "macd(x.mid).hist",
+    "indicator g(a: num, n: int = 3): (up: num, down: num) {", "return (up: a, down: a[n])", "return", "next", "as", "where", "lag",
 ];
 
 fn corpus() -> Vec<String> {

@@ -51,3 +51,29 @@ pub fn compile_all<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Resul
     }
     if errors.is_empty() { Ok((strategies, manifests)) } else { Err(errors.join("\n")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strategy_is_read_with_the_modules_beside_it() {
+        let dir = std::env::temp_dir().join(format!("tercel-modules-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let strategy = "edition 1\nuse lib.own.{wide}\nstrategy s version 1 {\n  instrument x: perp(BTC/USDT)\n  \
+                        target x = 0 BTC while wide(x.spread) > x.tick via aggressive(max_slip: 3 bps)\n}\n";
+        std::fs::write(dir.join("s.strat"), strategy).expect("a strategy");
+        let alone = read(&dir.join("s.strat")).expect("readable");
+        let found = check(&alone, "s.strat").expect_err("the module is missing").render();
+        assert!(found.contains("E0218") && found.contains("`own.strat` beside the strategy"), "{found}");
+        std::fs::write(dir.join("own.strat"), "fn wide(a: num): num = 2 * a\n").expect("a module");
+        let whole = read(&dir.join("s.strat")).expect("readable");
+        let first = check(&whole, "s.strat").map(|c| c.source_hash).map_err(|d| d.render()).expect("sound");
+        std::fs::write(dir.join("own.strat"), "fn wide(a: num): num = 3 * a\n").expect("a module");
+        // The text that was read goes on meaning what it meant; read again it is another strategy.
+        assert_eq!(check(&whole, "s.strat").expect("sound").source_hash, first);
+        let again = read(&dir.join("s.strat")).expect("readable");
+        assert_ne!(check(&again, "s.strat").expect("sound").source_hash, first);
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
+}

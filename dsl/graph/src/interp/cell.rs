@@ -29,6 +29,9 @@ pub(super) enum Cell {
     Sample {
         held: Value,
     },
+    Hold {
+        last: Value,
+    },
     History {
         pos: usize,
         ring: Vec<Value>,
@@ -117,6 +120,7 @@ impl Cell {
         let held = Value::absent(ty);
         match op {
             Op::Sample => Self::Sample { held },
+            Op::Hold => Self::Hold { last: held },
             Op::History { k } => Self::History { pos: 0, ring: vec![held; k as usize], held },
             Op::Delta => Self::Delta { last: None, held: None },
             Op::Ema { .. } => Self::Ema { y: 0.0, count: 0, held: None },
@@ -163,6 +167,12 @@ impl Cell {
                     *held = args[0];
                 }
                 *held
+            }
+            (Self::Hold { last }, _) => {
+                if args[0].is_present() {
+                    *last = args[0];
+                }
+                *last
             }
             (Self::History { pos, ring, held }, _) => {
                 if round.ticks {
@@ -362,6 +372,7 @@ impl Cell {
         match self {
             Self::None => {}
             Self::Sample { held } => word(held.word()),
+            Self::Hold { last } => word(last.word()),
             Self::History { pos, ring, held } => {
                 word(*pos as u64);
                 word(held.word());

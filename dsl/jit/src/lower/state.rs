@@ -16,6 +16,13 @@ impl Emit<'_, '_> {
         let ty = node.ty;
         match op {
             Op::CrossesAbove | Op::CrossesBelow => self.cross(op, x, args[1], w(0)),
+            Op::Hold => {
+                let present = self.present(x, ty);
+                let last = self.load(w(0), ty);
+                let last = self.b.ins().select(present, x, last);
+                self.store(w(0), last, ty);
+                last
+            }
             Op::Hysteresis => self.hysteresis(x, args[1], args[2], w(0)),
             Op::Changed => {
                 let of = self.src.program.ty(node.args[0]);

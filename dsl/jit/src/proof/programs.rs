@@ -135,7 +135,7 @@ fn operator(rng: &mut Rng, program: &Program) -> Op {
     let n = rng.pick(&[1, 2, 3, 4, 7]);
     let cmp = rng.pick(&[Cmp::Lt, Cmp::Le, Cmp::Gt, Cmp::Ge]);
     let pick = |rng: &mut Rng, of: usize| rng.below(of.max(1)) as u16;
-    match rng.below(85) {
+    match rng.below(86) {
         0 => Op::Const(rng.finite()),
         1 => Op::ConstBool(rng.one_in(2)),
         2 => Op::Absent(rng.pick(&TYS)),
@@ -213,6 +213,7 @@ fn operator(rng: &mut Rng, program: &Program) -> Op {
         82 => Op::RollSinceMax { n },
         83 => Op::RollSinceMin { n },
         84 => Op::Lag { n },
+        85 => Op::Hold,
         69..=70 if !program.modes.is_empty() => Op::ModeValue { mode: 1, idx: 0 },
         _ => Op::Changed,
     }
@@ -248,7 +249,7 @@ fn operands(rng: &mut Rng, program: &Program, op: Op) -> Option<Vec<NodeId>> {
         Op::And | Op::Or => &[Ty::Bool; 2],
         Op::If => &[Ty::Bool, ty, ty],
         Op::Coalesce => &[ty; 2],
-        Op::Present | Op::Sample | Op::History { .. } => &[ty],
+        Op::Present | Op::Sample | Op::Hold | Op::History { .. } => &[ty],
         Op::TimeAdd => &[Ty::Time, Ty::F64],
         Op::Deadline { base: TimeBase::Now, .. } => &[Ty::Time],
         Op::Deadline { .. } => &[Ty::F64],

@@ -194,6 +194,25 @@ fn a_lag_counts_present_values() {
 }
 
 #[test]
+fn hold_keeps_the_last_present_value_at_once() {
+    play(
+        |g| {
+            let x = g.input("x");
+            let y = g.op(Op::Hold, &[x]);
+            g.show("y", y);
+        },
+        "
+        at ticks x  |  y
+        0  b     -  |  -
+        1  b     2  |  2
+        2  b     -  |  2
+        3  t     -  |  2
+        4  t     5  |  5
+        ",
+    );
+}
+
+#[test]
 fn a_total_grows_from_the_start() {
     play(
         |g| of(g, Op::Total),

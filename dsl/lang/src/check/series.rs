@@ -43,7 +43,7 @@ impl Checker<'_> {
             return self.poison();
         }
         let what = format!("the length of `{word}`");
-        let least = u32::from(word != "skip");
+        let least = u32::from(!matches!(word, "skip" | "lag"));
         let Some(n) = self.constant_within(args.positional[1], least, ROLL_MAX, &what) else { return self.poison() };
         if n == 0 {
             return self.number(args.positional[0]);
@@ -111,6 +111,21 @@ impl Checker<'_> {
         self.remember(node, span);
         let ty = if value.ty == Ty::Int { ratio } else { value.ty };
         Value { node, ty, traits: Traits { escapes: false, ..joined.traits }, constant: None, bare: false }
+    }
+
+    /// `hold(e)`: the last present value of e.
+    pub(super) fn hold(&mut self, arg: &Expr, span: Span) -> Value {
+        let value = self.expr(arg);
+        if value.is_poison() {
+            return value;
+        }
+        if value.traits.pulse {
+            let finding = Diagnostic::new("E0213", arg.span, "a pulse is never absent, and not kept");
+            self.report(finding.help("use the pulse in a `when` condition"));
+            return self.poison();
+        }
+        let node = self.push(Op::Hold, &[value.node], span);
+        Value { node, constant: None, bare: false, ..value }
     }
 
     /// `where(e, c)`: e while c is true, else absent.

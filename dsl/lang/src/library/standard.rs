@@ -36,13 +36,14 @@ impl Standard {
     }
 }
 
-pub(crate) static STANDARD: [Standard; 4] = [
+pub(crate) static STANDARD: [Standard; 5] = [
     Standard::new("std.micro", &["microprice", "queue_imbalance", "ofi"], ""),
     Standard::new("std.stat", &["ewmean", "ewstd", "ewvar_rate"], ""),
     Standard::new(
         "std.core",
         &[
             "adapt",
+            "hold",
             "lag",
             "skip",
             "smooth",
@@ -54,6 +55,7 @@ pub(crate) static STANDARD: [Standard; 4] = [
         ],
         "",
     ),
+    Standard::new("std.time", &[], include_str!("../../std/time.strat")),
     Standard::new("std.ta", &["highest", "hysteresis", "lowest"], include_str!("../../std/ta.strat")),
 ];
 
@@ -64,7 +66,6 @@ pub(crate) fn standard_of(name: &str) -> Option<&'static Standard> {
 /// Names of the first edition that this version does not have: refused as such, not as unknown.
 pub(crate) const LATER: &[&str] = &[
     "autocorr",
-    "bars_since",
     "beta",
     "change",
     "cooldown",
@@ -73,7 +74,6 @@ pub(crate) const LATER: &[&str] = &[
     "debounce",
     "demean",
     "dot",
-    "falling",
     "garch11",
     "halflife",
     "kalman_hedge",
@@ -88,14 +88,12 @@ pub(crate) const LATER: &[&str] = &[
     "rank",
     "realised_vol",
     "recent",
-    "rising",
     "rls",
     "round_down",
     "signed_volume",
     "std",
     "top",
     "trade_imbalance",
-    "value_when",
     "var",
     "vpin",
     "vwap",
