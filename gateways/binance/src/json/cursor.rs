@@ -25,10 +25,10 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0 }
     }
 
-    #[cold]
-    pub fn fault(&self, why: Why) -> Malformed {
-        let why = if self.at >= self.bytes.len() && why == Why::Syntax { Why::Truncated } else { why };
-        Malformed::new(self.at, why)
+    /// Takes the cursor by value, so that one on the stack of a loop may live in registers.
+    #[inline(always)]
+    pub fn fault(self, why: Why) -> Malformed {
+        fault_at(self.at, self.bytes.len(), why)
     }
 
     /// The byte here; 0, which no JSON text holds outside of strings, at the end.
@@ -60,8 +60,12 @@ impl<'a> Cursor<'a> {
     /// Steps over `want` when it is the very next text.
     #[inline]
     pub fn take<const N: usize>(&mut self, want: &[u8; N]) -> bool {
-        let found = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>()) == Some(want);
-        self.at += if found { N } else { 0 };
+        // An end that wraps is before its start, so that one look at the length is enough.
+        let end = self.at.wrapping_add(N);
+        let found = self.bytes.get(self.at..end).is_some_and(|text| text == want);
+        if found {
+            self.at = end;
+        }
         found
     }
 
@@ -255,6 +259,12 @@ impl<'a> Cursor<'a> {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn fault_at(at: usize, len: usize, why: Why) -> Malformed {
+    let why = if at >= len && why == Why::Syntax { Why::Truncated } else { why };
+    Malformed::new(at, why)
 }
 
 /// The next quote, backslash or control character at or behind `at`, or the end.

@@ -1,7 +1,7 @@
 //! Hot path. Arrays of `["price","quantity"]`, straight into `Level`s.
 use crate::json::cursor::Cursor;
 use crate::json::places::Decimal;
-use crate::json::scale::Scale;
+use crate::json::scale::{Counted, Scale};
 use crate::json::{Malformed, Why};
 use tercel_event::Level;
 use tercel_types::{Price, Qty};
@@ -35,33 +35,36 @@ impl Scales {
     /// the one before had them (94 % on USD-M, 99 % on spot), which lets one level be read without waiting for the last.
     #[inline(never)]
     pub fn levels(&self, cursor: &mut Cursor<'_>, out: &mut [Level]) -> Result<usize, Malformed> {
+        let mut here = *cursor;
         let (mut count, mut px_like, mut qty_like) = (0, Decimal::NONE, Decimal::NONE);
-        cursor.expect(b'[')?;
-        if cursor.is_empty(b']') {
+        here.expect(b'[')?;
+        if here.is_empty(b']') {
+            *cursor = here;
             return Ok(0);
         }
-        let mut opened = cursor.take(b"[\"");
+        let mut opened = here.take(b"[\"");
         loop {
             if !opened {
-                cursor.expect(b'[')?;
-                cursor.expect(b'"')?;
+                here.expect(b'[')?;
+                here.expect(b'"')?;
             }
-            let px = counted_like(cursor, &self.price, &mut px_like)?;
-            if !cursor.take(b",\"") {
-                cursor.expect(b',')?;
-                cursor.expect(b'"')?;
+            let px = counted_like(&mut here, &self.price, &mut px_like, count)?;
+            if !here.take(b",\"") {
+                here.expect(b',')?;
+                here.expect(b'"')?;
             }
-            let qty = counted_like(cursor, &self.qty, &mut qty_like)?;
+            let qty = counted_like(&mut here, &self.qty, &mut qty_like, count)?;
             if qty < 0 {
-                return Err(cursor.fault(Why::Negative));
+                return Err(here.fault(Why::Negative));
             }
-            let Some(slot) = out.get_mut(count) else { return Err(cursor.fault(Why::TooLarge)) };
+            let Some(slot) = out.get_mut(count) else { return Err(here.fault(Why::TooLarge)) };
             *slot = Level { px: Price(px), qty: Qty(qty) };
             count += 1;
-            opened = cursor.take(b"],[\"");
+            opened = here.take(b"],[\"");
             if !opened {
-                cursor.expect(b']')?;
-                if !cursor.more(b']')? {
+                here.expect(b']')?;
+                if !here.more(b']')? {
+                    *cursor = here;
                     return Ok(count);
                 }
             }
@@ -81,7 +84,7 @@ fn quoted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
 #[inline(always)]
 fn counted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
     match scale.count(cursor.bytes, cursor.at) {
-        Ok((count, end)) => {
+        Ok(Counted { count, end, .. }) => {
             cursor.at = end;
             Ok(count)
         }
@@ -90,24 +93,27 @@ fn counted(cursor: &mut Cursor<'_>, scale: &Scale) -> Result<i64, Malformed> {
 }
 
 #[inline(always)]
-fn counted_like(cursor: &mut Cursor<'_>, scale: &Scale, like: &mut Decimal) -> Result<i64, Malformed> {
-    match like.read_like(cursor.bytes, cursor.at) {
-        Some((count, end)) => {
-            cursor.at = end;
-            Ok(count)
+fn counted_like(here: &mut Cursor<'_>, scale: &Scale, like: &mut Decimal, level_idx: usize) -> Result<i64, Malformed> {
+    let (count, end) = match like.read_like(here.bytes, here.at) {
+        Some(found) => found,
+        None => {
+            let (found, new) = counted_anew(*here, scale, level_idx)?;
+            *like = new;
+            found
         }
-        None => counted_anew(cursor, scale, like),
-    }
+    };
+    here.at = end;
+    Ok(count)
 }
 
+/// The count and the place behind its quote, and what the next number may be like. Not worth it for the first level, which may
+/// be the only one, and for whole numbers, which change their length too often.
 #[inline(never)]
-fn counted_anew(cursor: &mut Cursor<'_>, scale: &Scale, like: &mut Decimal) -> Result<i64, Malformed> {
-    let from = cursor.at;
-    let count = counted(cursor, scale)?;
-    // Whole numbers change their length too often to be worth it.
-    let to = cursor.at - 1;
-    if cursor.bytes[from..to].contains(&b'.') {
-        *like = Decimal::at(cursor.bytes, from, to, scale).unwrap_or(Decimal::NONE);
-    }
-    Ok(count)
+fn counted_anew(here: Cursor<'_>, scale: &Scale, level_idx: usize) -> Result<((i64, usize), Decimal), Malformed> {
+    let Counted { count, end, point } = scale.count(here.bytes, here.at).map_err(|why| here.fault(why))?;
+    let like = match point {
+        Some(point) if level_idx > 0 => Decimal::shaped(end - 1, end - 1 - here.at, Some(point), scale),
+        _ => None,
+    };
+    Ok(((count, end), like.unwrap_or(Decimal::NONE)))
 }

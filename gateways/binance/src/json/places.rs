@@ -72,11 +72,17 @@ impl Decimal {
     pub fn at(text: &[u8], from: usize, to: usize, scale: &Scale) -> Option<Self> {
         let (text, len) = (text.get(from..to)?, to - from);
         let point = text.iter().position(|&b| b == b'.');
-        let (whole_len, part_len) = point.map_or((len, 0), |point| (point, len - point - 1));
-        if len > 2 * WORD || to < 2 * WORD || whole_len == 0 || whole_len > WHOLE_DIGITS || point == Some(len - 1) {
+        if text.iter().enumerate().any(|(at, b)| !b.is_ascii_digit() && Some(at) != point) {
             return None;
         }
-        if text.iter().enumerate().any(|(at, b)| !b.is_ascii_digit() && Some(at) != point) {
+        Self::shaped(to, len, point, scale)
+    }
+
+    /// One of `len` characters that ends at `to`: digits, and after `point` of them a point.
+    #[inline]
+    pub fn shaped(to: usize, len: usize, point: Option<usize>, scale: &Scale) -> Option<Self> {
+        let (whole_len, part_len) = point.map_or((len, 0), |point| (point, len - point - 1));
+        if len > 2 * WORD || to < 2 * WORD || whole_len == 0 || whole_len > WHOLE_DIGITS || point == Some(len - 1) {
             return None;
         }
         let (low, high) = (last_bytes(len), last_bytes(len.saturating_sub(WORD)));

@@ -24,6 +24,16 @@ pub struct Scale {
     inverse_at: [u64; WORD],
 }
 
+/// A number that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub count: i64,
+    /// Behind the closing quote.
+    pub end: usize,
+    /// Digits before the point, `None` without one and where the slow way was taken.
+    pub point: Option<usize>,
+}
+
 /// The exact division that makes steps of a whole number of some unit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Steps {
@@ -72,13 +82,12 @@ impl Scale {
         scale
     }
 
-    /// Reads the number that starts at `bytes[at]`, behind an opening quote. Returns the count and the place behind the
-    /// closing quote.
+    /// Reads the number that starts at `bytes[at]`, behind an opening quote.
     #[inline(always)]
-    pub fn count(&self, bytes: &[u8], at: usize) -> Result<(i64, usize), Why> {
+    pub fn count(&self, bytes: &[u8], at: usize) -> Result<Counted, Why> {
         let text = bytes.get(at..).and_then(|rest| rest.first_chunk());
         match text.and_then(|text| self.count_word(text)) {
-            Some((count, len)) => Ok((count, at + len)),
+            Some(found) => Ok(Counted { end: at + found.end, ..found }),
             None => self.count_long(bytes, at),
         }
     }
@@ -89,9 +98,9 @@ impl Scale {
         Some(Steps { inverse: self.steps.inverse.wrapping_mul(power), ..self.steps })
     }
 
-    /// A number of at most eight characters: the count, and the length with the closing quote.
+    /// A number of at most eight characters at the start of `text`.
     #[inline(always)]
-    fn count_word(&self, text: &[u8; WORD + 1]) -> Option<(i64, usize)> {
+    fn count_word(&self, text: &[u8; WORD + 1]) -> Option<Counted> {
         let values = eight(text, 0)?;
         let marks = others(values);
         if marks == 0 {
@@ -110,11 +119,12 @@ impl Scale {
             return None;
         }
         let steps = Steps { inverse: self.inverse_at[point], ..self.steps };
-        Some((steps.count(number(digits))?, quote + 1))
+        let point = (quote > point).then_some(point);
+        Some(Counted { count: steps.count(number(digits))?, end: quote + 1, point })
     }
 
     #[inline(never)]
-    fn count_long(&self, bytes: &[u8], at: usize) -> Result<(i64, usize), Why> {
+    fn count_long(&self, bytes: &[u8], at: usize) -> Result<Counted, Why> {
         let rest = bytes.get(at..).unwrap_or(&[]);
         // The last bytes of a message do not fill a window: they are read from a copy with zeros behind.
         let mut copy = [0; WINDOW];
@@ -126,13 +136,13 @@ impl Scale {
             }
         };
         match self.count_words(window) {
-            Some((count, len)) => Ok((count, at + len)),
+            Some(found) => Ok(Counted { end: at + found.end, ..found }),
             None => self.count_slow(bytes, at),
         }
     }
 
     #[inline(always)]
-    fn count_words(&self, window: &[u8; WINDOW]) -> Option<(i64, usize)> {
+    fn count_words(&self, window: &[u8; WINDOW]) -> Option<Counted> {
         let (whole, whole_len) = leading(window)?;
         let (units, len) = match *window.get(whole_len)? {
             b'.' => {
@@ -146,16 +156,17 @@ impl Scale {
         if *window.get(len)? != b'"' || whole_len == 0 || len == whole_len + 1 {
             return None;
         }
-        Some((self.steps.count(units)?, len + 1))
+        let point = (len > whole_len).then_some(whole_len);
+        Some(Counted { count: self.steps.count(units)?, end: len + 1, point })
     }
 
     #[cold]
     #[inline(never)]
-    fn count_slow(&self, bytes: &[u8], at: usize) -> Result<(i64, usize), Why> {
+    fn count_slow(&self, bytes: &[u8], at: usize) -> Result<Counted, Why> {
         let rest = bytes.get(at..).unwrap_or(&[]);
         let Some(len) = rest.iter().position(|&b| b == b'"') else { return Err(Why::Truncated) };
         match self.step.count_of(&rest[..len]) {
-            Ok(count) => Ok((count, at + len + 1)),
+            Ok(count) => Ok(Counted { count, end: at + len + 1, point: None }),
             Err(DecimalError::OffStep) => Err(Why::OffStep),
             Err(DecimalError::Overflow) => Err(Why::Overflow),
             Err(DecimalError::Malformed) => Err(Why::Number),
@@ -252,24 +263,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scale(step: &str) -> Scale {
-        Scale::new(Decimal::parse(step.as_bytes()).unwrap())
+    fn count(step: &str, text: &[u8], at: usize) -> Result<(i64, usize), Why> {
+        let scale = Scale::new(Decimal::parse(step.as_bytes()).unwrap());
+        scale.count(text, at).map(|found| (found.count, found.end))
     }
 
     #[test]
     fn steps_of_every_shape_are_counted() {
-        assert_eq!(scale("0.10").count(b"61800.20\",\"", 0), Ok((618_002, 9)));
-        assert_eq!(scale("1").count(b"x1001\"]", 1), Ok((1_001, 6)));
-        assert_eq!(scale("0.25").count(b"4500.75\"", 0), Ok((18_003, 8)));
-        assert_eq!(scale("0.00000001").count(b"0.00000001\"", 0), Ok((1, 11)));
-        assert_eq!(scale("5").count(b"15\"", 0), Ok((3, 3)));
-        assert_eq!(scale("0.000000000001").count(b"0.000000000003\"", 0), Ok((3, 15)));
-        assert_eq!(scale("0.1").count(b"-0.3\"", 0), Ok((-3, 5)));
-        assert_eq!(scale("0.1").count(b"123456789012.3\"", 0), Ok((1_234_567_890_123, 15)));
-        assert_eq!(scale("0.1").count(b"61800.25\"", 0), Err(Why::OffStep));
-        assert_eq!(scale("0.1").count(b"61800.2", 0), Err(Why::Truncated));
+        assert_eq!(count("0.10", b"61800.20\",\"", 0), Ok((618_002, 9)));
+        assert_eq!(count("1", b"x1001\"]", 1), Ok((1_001, 6)));
+        assert_eq!(count("0.25", b"4500.75\"", 0), Ok((18_003, 8)));
+        assert_eq!(count("0.00000001", b"0.00000001\"", 0), Ok((1, 11)));
+        assert_eq!(count("5", b"15\"", 0), Ok((3, 3)));
+        assert_eq!(count("0.000000000001", b"0.000000000003\"", 0), Ok((3, 15)));
+        assert_eq!(count("0.1", b"-0.3\"", 0), Ok((-3, 5)));
+        assert_eq!(count("0.1", b"123456789012.3\"", 0), Ok((1_234_567_890_123, 15)));
+        assert_eq!(count("0.1", b"61800.25\"", 0), Err(Why::OffStep));
+        assert_eq!(count("0.1", b"61800.2", 0), Err(Why::Truncated));
         for bad in [&b"\""[..], b"1.\"", b"1.2.3\"", b"1e5\"", b" 1\"", b"1 \"", b"0x1\"", b"1:2\"", b"1/2\""] {
-            assert_eq!(scale("0.1").count(bad, 0), Err(Why::Number), "{:?}", String::from_utf8_lossy(bad));
+            assert_eq!(count("0.1", bad, 0), Err(Why::Number), "{:?}", String::from_utf8_lossy(bad));
         }
     }
 
@@ -299,7 +311,7 @@ mod tests {
             let line = format!("{}{text}\"", " ".repeat(before));
             let want = step.count_of(text.as_bytes());
             match Scale::new(step).count(line.as_bytes(), before) {
-                Ok((count, end)) => prop_assert_eq!((Ok(count), end), (want, line.len())),
+                Ok(Counted { count, end, .. }) => prop_assert_eq!((Ok(count), end), (want, line.len())),
                 Err(_) => prop_assert!(want.is_err(), "{:?} in {:?}: {:?}", text, step, want),
             }
         }
