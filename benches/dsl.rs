@@ -326,7 +326,7 @@ fn wide(nodes: usize) -> (Program, Manifest) {
     let book = ClockSet::base(0);
     let mut last = p.push_on(Op::Input(0), &[], book).expect("an input");
     while p.nodes.len() < nodes {
-        let mean = p.push_on(Op::Ema { alpha: 0.1, ready: 1 }, &[last], book).expect("well typed");
+        let mean = p.push_on(Op::Ema { alpha: 0.1, seed: 1, ready: 1 }, &[last], book).expect("well typed");
         last = p.push(Op::Sub, &[last, mean]).expect("well typed");
     }
     (p, Manifest { sinks: vec![], ..manifest() })
