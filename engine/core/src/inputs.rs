@@ -96,6 +96,7 @@ pub(crate) trait Own {
 pub(crate) struct Inputs {
     /// The inputs, and one more place for what no input wants.
     values: Vec<f64>,
+    count: usize,
     pub signal_times: Vec<TimeNs>,
     /// Per binding.
     sources: Vec<Sources>,
@@ -184,13 +185,13 @@ impl Inputs {
             control: bits(ClockSource::Control),
         };
         let signal_times = vec![TimeNs::MIN; manifest.signals.len()];
-        Self { values, signal_times, sources, clocks, signals, ages }
+        Self { count: manifest.inputs.len(), values, signal_times, sources, clocks, signals, ages }
     }
 
     /// One value per `Manifest::inputs`.
     #[inline]
     pub fn values(&self) -> &[f64] {
-        self.values.split_last().map_or(&[], |(_, values)| values)
+        &self.values[..self.count]
     }
 
     /// Writes again what comes from a changed source of binding `idx`. Returns the clocks that tick by it.

@@ -15,25 +15,33 @@ use tercel_types::{AccountId, ClOrdId, InstrumentId, Price, Qty, Side, StrategyI
 
 impl Core {
     /// Everything that the frame made due, in configuration order.
+    #[inline]
     pub(crate) fn run_strategies(&mut self, out: &mut Outbox) {
         for idx in 0..self.runners.len() {
-            let ran = self.runners[idx].pending.any();
-            if ran {
-                self.run_one(idx, out);
-            }
-            let dirty = core::mem::take(&mut self.runners[idx].dirty);
-            if ran || dirty != 0 {
-                self.hold_limits(idx, out);
-                let bindings = self.runners[idx].manifest.instruments.len();
-                // A verdict or a mode concerns every instrument of the strategy, so all are reconciled, most at no cost.
-                for binding in 0..bindings {
-                    self.reconcile_one(idx, binding, out);
-                }
+            let runner = &self.runners[idx];
+            if runner.pending.any() || runner.dirty != 0 {
+                self.instant(idx, out);
             }
         }
     }
 
+    /// One strategy: it runs if anything that it looks at has changed, then its limits and its orders follow.
     #[inline(never)]
+    fn instant(&mut self, idx: usize, out: &mut Outbox) {
+        if self.runners[idx].pending.any() {
+            self.run_one(idx, out);
+        }
+        self.runners[idx].dirty = 0;
+        self.hold_limits(idx, out);
+        // A verdict or a mode concerns every instrument of the strategy, so all are reconciled, most at no cost.
+        for binding in 0..self.runners[idx].pairs.len() {
+            if self.follow(idx, binding) || self.reconcile_afresh(idx, binding, out) {
+                self.carry_out(idx, binding, out);
+            }
+        }
+    }
+
+    #[inline]
     fn run_one(&mut self, idx: usize, out: &mut Outbox) {
         let Self { runners, books, orders, sessions, signals, config, now, seq, .. } = self;
         let runner = &mut runners[idx];
@@ -45,8 +53,8 @@ impl Core {
             rest &= rest - 1;
             let Some(pair) = pairs.get(binding) else { break };
             let Some(book) = books.get(pair.id.idx()) else { continue };
-            let session = &sessions[*session];
-            let own = OwnOrders { orders, config, session, strategy: *id, account: *account, instrument: pair.id };
+            let (strategy, account, instrument) = (*id, *account, pair.id);
+            let own = OwnOrders { orders, config, sessions, session: *session, strategy, account, instrument };
             ticks |= inputs.refill(binding, pending, &pair.units, book, &own);
         }
         let book_of = |binding: usize| bound.instruments.get(binding).and_then(|id| books.get(id.idx()));
@@ -133,13 +141,6 @@ impl Core {
             self.note(Reason::Verdict as u16, runner.id, instrument, 0, 255, code, i64::from(limit), out);
         }
         self.runners[idx].limits.events.clear();
-    }
-
-    #[inline(never)]
-    fn reconcile_one(&mut self, idx: usize, binding: usize, out: &mut Outbox) {
-        if self.follow(idx, binding) || self.reconcile_afresh(idx, binding, out) {
-            self.carry_out(idx, binding, out);
-        }
     }
 
     /// The short way to a plan, for an instrument of which nothing but the desire has moved; false when it does not lead there.
@@ -234,7 +235,7 @@ impl Core {
     }
 
     /// One action through limits, risk and the order table; a refusal leaves a note and makes the leg wait.
-    #[inline(never)]
+    #[inline]
     fn act(&mut self, idx: usize, binding: usize, action: &Action, out: &mut Outbox) {
         let Some(cl_ord_id) = self.peek_id() else { return self.halt_all(Reason::Inhibited, 10, 0, 0, out) };
         let mut command = self.blank();
@@ -270,17 +271,9 @@ impl Core {
         let breach = asks.and_then(|(side, px, qty, grows_by)| {
             let open = orders.open_totals(*id, pair.id);
             let filling = if side == Side::Buy { open.buy_qty } else { open.sell_qty };
-            let proposal = Proposal {
-                units: &pair.units,
-                binding: binding as u16,
-                side,
-                px,
-                qty,
-                filling: filling.0.saturating_add(grows_by),
-                position: orders.position(*id, pair.id).qty,
-                now: *now,
-            };
-            limits.check(&proposal, &desires.values)
+            let (filling, position) = (filling.0.saturating_add(grows_by), orders.position(*id, pair.id).qty);
+            let (units, binding, now) = (&pair.units, binding as u16, *now);
+            limits.check(&Proposal { units, binding, side, px, qty, filling, position, now }, &desires.values)
         });
         let refused = match breach {
             Some(breach) => {
@@ -383,7 +376,8 @@ impl Mark {
 struct OwnOrders<'a> {
     orders: &'a Orders,
     config: &'a CoreConfig,
-    session: &'a Session,
+    sessions: &'a [Session],
+    session: usize,
     strategy: StrategyId,
     account: AccountId,
     instrument: InstrumentId,
@@ -396,7 +390,6 @@ impl Own for OwnOrders<'_> {
         [open.buy_qty, open.sell_qty].map(|qty| qty.0 > 0)
     }
 
-    #[inline]
     fn qty(&self, side: Side, px: Price) -> Qty {
         self.orders.own_qty_at(self.account, self.instrument, side, px)
     }
@@ -404,7 +397,7 @@ impl Own for OwnOrders<'_> {
     fn ledger(&self) -> LedgerView<'_> {
         LedgerView {
             instrument: &self.config.instruments.0[self.instrument.idx()],
-            reconciled: self.session.is_reconciled(),
+            reconciled: self.sessions[self.session].is_reconciled(),
             position: self.orders.position(self.strategy, self.instrument),
             settled: self.orders.is_settled(self.strategy, self.instrument),
         }
