@@ -1,3 +1,5 @@
+use crate::ids::COUNTER_BITS;
+
 /// A fixed-capacity map from non-zero 64-bit ids to slots. Deterministic (no random seed), never allocates after `new`.
 /// Open addressing at most half full; made for ids that mostly count up. The cells of a run stand in the order of their homes
 /// (Robin Hood: Celis, Larson, Munro 1985), so a removal closes its hole without looking past the next id that is at home.
@@ -25,12 +27,13 @@ impl IdMap {
         self.len == 0
     }
 
+    /// Neighbours in time are neighbours in memory: ids count up, so the next one meets a line that is in the cache, and a
+    /// long run of ids costs nothing, because each is at home and a removal ends at the next one. What stands above the
+    /// counter (epoch, shard) shifts the whole sequence, so that two epochs do not count through the same cells.
     #[inline]
     fn home(&self, id: u64) -> usize {
-        // Ids count up, so eight neighbours in time share two cache lines; the groups are scattered, because one long run
-        // of occupied cells would make every removal walk to its end.
-        let group = (id >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        (group as usize * 8 + (id & 7) as usize) & self.mask
+        let sequence = (id >> COUNTER_BITS).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        id.wrapping_add(sequence) as usize & self.mask
     }
 
     #[inline]

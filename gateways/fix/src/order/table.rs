@@ -3,7 +3,7 @@
 //!
 //! Memory      `capacity` entries and an open-addressed map of their ids, allocated once.
 //! Invariants  every id of a used entry is in the map; a dead order leaves the table at once.
-use tercel_types::{ClOrdId, InstrumentId, Qty, Side, TimeNs};
+use tercel_types::{ClOrdId, IdMap, InstrumentId, Qty, Side, TimeNs};
 
 /// One order that may be live at the venue.
 #[derive(Clone, Copy, Debug)]
@@ -42,24 +42,23 @@ const FREE: Entry = Entry {
     used: false,
 };
 
+/// Root, current, replace, cancel.
+const IDS_PER_ENTRY: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Table {
     entries: Box<[Entry]>,
     free: Vec<u32>,
-    /// (id, entry); `ClOrdId::NONE` is an empty place. Linear probing, at most half full.
-    ids: Box<[(ClOrdId, u32)]>,
-    /// 64 less the bits of a place.
-    shift: u32,
+    /// Every id of every entry: up to four each.
+    ids: IdMap,
 }
 
 impl Table {
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        let places = (capacity.max(1) * 8).next_power_of_two();
         Self {
             entries: vec![FREE; capacity].into_boxed_slice(),
             free: (0..capacity as u32).rev().collect(),
-            ids: vec![(ClOrdId::NONE, 0); places].into_boxed_slice(),
-            shift: 64 - places.trailing_zeros(),
+            ids: IdMap::new(IDS_PER_ENTRY * capacity),
         }
     }
 
@@ -69,31 +68,7 @@ impl Table {
 
     #[inline]
     pub(super) fn find(&self, id: ClOrdId) -> Option<u32> {
-        if id.is_none() {
-            return None;
-        }
-        self.probe(id).ok()
-    }
-
-    /// The entry of an id, or the place where it would stand.
-    #[inline]
-    fn probe(&self, id: ClOrdId) -> Result<u32, usize> {
-        let mask = self.ids.len() - 1;
-        let mut at = self.home(id);
-        loop {
-            match self.ids[at] {
-                (found, slot) if found == id => return Ok(slot),
-                (ClOrdId::NONE, _) => return Err(at),
-                _ => at = (at + 1) & mask,
-            }
-        }
-    }
-
-    /// Where the search for an id begins. Ids of one process count upward; the golden ratio spreads such numbers evenly
-    /// (Knuth, The Art of Computer Programming 3, 6.4), so they hardly ever meet.
-    #[inline]
-    fn home(&self, id: ClOrdId) -> usize {
-        (id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        self.ids.get(id.0)
     }
 
     pub(super) fn entry(&self, slot: u32) -> &Entry {
@@ -107,27 +82,17 @@ impl Table {
     /// Takes an order in; the same id again gives the same entry. `None` when the table is full.
     #[inline]
     pub(super) fn insert(&mut self, id: ClOrdId, instrument: InstrumentId, side: Side, order_qty: Qty) -> Option<u32> {
-        match self.probe(id) {
-            Ok(slot) if !id.is_none() => Some(slot),
-            place => self.take(place.err(), id, instrument, side, order_qty),
+        match self.find(id) {
+            Some(slot) => Some(slot),
+            None => self.take(id, instrument, side, order_qty),
         }
     }
 
-    /// A new entry, and its id at `place`.
     #[inline(never)]
-    fn take(
-        &mut self,
-        place: Option<usize>,
-        id: ClOrdId,
-        instrument: InstrumentId,
-        side: Side,
-        order_qty: Qty,
-    ) -> Option<u32> {
+    fn take(&mut self, id: ClOrdId, instrument: InstrumentId, side: Side, order_qty: Qty) -> Option<u32> {
         let slot = self.free.pop()?;
         self.entries[slot as usize] = Entry { root: id, current: id, instrument, side, order_qty, used: true, ..FREE };
-        if let Some(place) = place {
-            self.ids[place] = (id, slot);
-        }
+        self.ids.insert(id.0, slot);
         Some(slot)
     }
 
@@ -163,7 +128,7 @@ impl Table {
     pub(super) fn remove(&mut self, slot: u32) {
         let entry = core::mem::replace(&mut self.entries[slot as usize], FREE);
         for id in [entry.root, entry.current, entry.replace, entry.cancel] {
-            self.erase(id);
+            self.ids.remove(id.0);
         }
         if entry.used {
             self.free.push(slot);
@@ -175,20 +140,11 @@ impl Table {
         (from..self.entries.len() as u32).find(|&slot| self.entries[slot as usize].used)
     }
 
+    /// An id that led to another entry leads to this one.
     #[inline]
     fn add_id(&mut self, id: ClOrdId, slot: u32) {
-        if id.is_none() {
-            return;
-        }
-        let mask = self.ids.len() - 1;
-        let mut at = self.home(id);
-        loop {
-            let place = &mut self.ids[at];
-            if place.0.is_none() || place.0 == id {
-                *place = (id, slot);
-                return;
-            }
-            at = (at + 1) & mask;
+        if !self.ids.insert(id.0, slot) && self.ids.remove(id.0).is_some() {
+            self.ids.insert(id.0, slot);
         }
     }
 
@@ -196,38 +152,8 @@ impl Table {
     fn drop_id(&mut self, slot: u32, id: ClOrdId) {
         let entry = &self.entries[slot as usize];
         if ![entry.root, entry.current, entry.replace, entry.cancel].contains(&id) {
-            self.erase(id);
+            self.ids.remove(id.0);
         }
-    }
-
-    /// Removes an id and moves later ones of its run up, so that no search ends too early.
-    fn erase(&mut self, id: ClOrdId) {
-        if id.is_none() {
-            return;
-        }
-        let mask = self.ids.len() - 1;
-        let mut hole = self.home(id);
-        while self.ids[hole].0 != id {
-            if self.ids[hole].0.is_none() {
-                return;
-            }
-            hole = (hole + 1) & mask;
-        }
-        let mut at = hole;
-        loop {
-            at = (at + 1) & mask;
-            let (moved, _) = self.ids[at];
-            if moved.is_none() {
-                break;
-            }
-            let home = self.home(moved);
-            // It may move when its home is not between the hole and its place.
-            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
-                self.ids[hole] = self.ids[at];
-                hole = at;
-            }
-        }
-        self.ids[hole] = (ClOrdId::NONE, 0);
     }
 }
 
