@@ -45,6 +45,9 @@ pub struct Product {
     stamps: StampCache,
     events: u64,
     scratch: Vec<u8>,
+    /// What the venue answered, and where each answer ends.
+    answers: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 impl Product {
@@ -76,6 +79,8 @@ impl Product {
             stamps: StampCache::default(),
             events: 0,
             scratch: Vec::with_capacity(1 << 16),
+            answers: Vec::with_capacity(1 << 12),
+            ends: Vec::with_capacity(64),
         };
         new.start();
         new
@@ -158,16 +163,25 @@ impl Path for Product {
                 self.fused.sequencer.feed(frame, now.engine, &mut self.fused.batch).expect("no reader holds the log");
             }
             self.scratch.clear();
-            let stamp = String::from_utf8_lossy(self.stamps.render(now.wall)).into_owned();
-            let answers: Vec<Vec<u8>> = self.socket.messages().map(|m| self.venue.answer(m, &stamp)).collect();
-            self.socket.messages().for_each(&mut on_order);
+            let stamp = self.stamps.render(now.wall);
+            self.answers.clear();
+            self.ends.clear();
+            for message in self.socket.messages() {
+                on_order(message);
+                self.venue.answer(message, stamp, &mut self.answers);
+                self.ends.push(self.answers.len());
+            }
             self.socket.clear_messages();
-            for bytes in &answers {
-                let received = Received { bytes, ts_user: now.engine, ts_kernel: None };
-                self.gateway.on_received(received, now, &mut self.socket);
+            let mut start = 0;
+            for &end in &self.ends {
+                if end > start {
+                    let received = Received { bytes: &self.answers[start..end], ts_user: now.engine, ts_kernel: None };
+                    self.gateway.on_received(received, now, &mut self.socket);
+                }
+                start = end;
             }
             self.dispatch();
-            if answers.is_empty() && self.socket.frames.is_empty() {
+            if self.answers.is_empty() && self.socket.frames.is_empty() {
                 return;
             }
         }

@@ -176,41 +176,106 @@ impl GatewayIo for Socket {
     fn close(&mut self) {}
 }
 
-/// Accepts everything: logon, orders, replaces; nothing is ever filled.
+/// Accepts everything: logon, orders, replaces; nothing is ever filled. It runs between two measured spans on the same
+/// processor, so it neither allocates nor formats: what it evicts from the caches, a venue across the wire would not.
 #[derive(Default)]
 pub struct Venue {
-    next_out: u32,
+    next_out: u64,
     exec_id: u64,
 }
 
+/// The fields of a request that its answer repeats.
+#[derive(Default)]
+struct Request<'a> {
+    kind: &'a [u8],
+    id: &'a [u8],
+    orig: &'a [u8],
+    side: &'a [u8],
+    qty: &'a [u8],
+    px: &'a [u8],
+    mass_status_id: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    fn read(message: &'a [u8]) -> Self {
+        let mut request = Self::default();
+        for field in message.split(|&byte| byte == 1) {
+            let Some(equals) = field.iter().take(4).position(|&byte| byte == b'=') else { continue };
+            let (tag, value) = (&field[..equals], &field[equals + 1..]);
+            match tag {
+                b"35" => request.kind = value,
+                b"11" => request.id = value,
+                b"41" => request.orig = value,
+                b"54" => request.side = value,
+                b"38" => request.qty = value,
+                b"44" => request.px = value,
+                b"584" => request.mass_status_id = value,
+                _ => {}
+            }
+        }
+        request
+    }
+}
+
+/// Digits without leading zeros, into the end of `room`.
+fn digits(mut value: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut start = room.len();
+    loop {
+        start -= 1;
+        room[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return &room[start..];
+        }
+    }
+}
+
 impl Venue {
-    /// The venue's answer to one message, empty when it has none.
-    pub fn answer(&mut self, message: &[u8], stamp: &str) -> Vec<u8> {
-        let field = |tag: &str| {
-            let mut fields = message.split(|&byte| byte == 1).filter_map(|f| std::str::from_utf8(f).ok());
-            fields.find_map(|f| f.strip_prefix(tag)?.strip_prefix('=')).unwrap_or("").to_owned()
-        };
+    /// Appends the venue's answer to one message to `out`, if it has one.
+    pub fn answer(&mut self, message: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
+        const HEAD: &[u8] = b"8=FIX.4.4\x019=000\x01";
+        let request = Request::read(message);
+        if !matches!(request.kind, b"A" | b"AF" | b"D" | b"G") {
+            return;
+        }
         self.exec_id += 1;
-        let (id, orig, exec_id) = (field("11"), field("41"), self.exec_id);
-        let terms = format!(
-            "17=E{exec_id}|39=0|55=BTCUSDT|54={}|38={}|44={}|151={}|14=0|6=0|60={stamp}|",
-            field("54"),
-            field("38"),
-            field("44"),
-            field("38")
-        );
-        let (kind, body) = match field("35").as_str() {
-            "A" => ("A", "98=0|108=30|".to_owned()),
-            "AF" => ("8", format!("37=NONE|17=E{exec_id}|150=I|39=8|584={}|911=0|912=Y|", field("584"))),
-            "D" => ("8", format!("37=V{id}|11={id}|150=0|{terms}")),
-            "G" => ("8", format!("37=V{orig}|11={id}|41={orig}|150=5|{terms}")),
-            _ => return Vec::new(),
-        };
         self.next_out += 1;
-        let body = format!("35={kind}|34={}|49=VENUE|56=TERCEL|52={stamp}|{body}", self.next_out).replace('|', "\x01");
-        let mut out = format!("8=FIX.4.4\x019={}\x01{body}", body.len()).into_bytes();
-        let sum = checksum(&out);
-        out.extend_from_slice(format!("10={sum:03}\x01").as_bytes());
-        out
+        let (mut exec_room, mut number_room) = ([0; 20], [0; 20]);
+        let (exec_id, number) = (digits(self.exec_id, &mut exec_room), digits(self.next_out, &mut number_room));
+        let start = out.len();
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+        let kind: &[u8] = if request.kind == b"A" { b"A" } else { b"8" };
+        put(&[HEAD, b"35=", kind, b"\x0134=", number, b"\x0149=VENUE\x0156=TERCEL\x0152=", stamp, b"\x01"]);
+        match request.kind {
+            b"A" => put(&[b"98=0\x01108=30\x01"]),
+            b"AF" => {
+                put(&[b"37=NONE\x0117=E", exec_id, b"\x01150=I\x0139=8\x01584=", request.mass_status_id]);
+                put(&[b"\x01911=0\x01912=Y\x01"]);
+            }
+            kind => {
+                if kind == b"D" {
+                    put(&[b"37=V", request.id, b"\x0111=", request.id, b"\x01150=0"]);
+                } else {
+                    put(&[b"37=V", request.orig, b"\x0111=", request.id, b"\x0141=", request.orig, b"\x01150=5"]);
+                }
+                put(&[b"\x0117=E", exec_id, b"\x0139=0\x0155=BTCUSDT\x0154=", request.side]);
+                put(&[b"\x0138=", request.qty, b"\x0144=", request.px, b"\x01151=", request.qty]);
+                put(&[b"\x0114=0\x016=0\x0160=", stamp, b"\x01"]);
+            }
+        }
+        let len = out.len() - start - HEAD.len();
+        fill(&mut out[start + HEAD.len() - 4..start + HEAD.len() - 1], len as u64);
+        let sum = checksum(&out[start..]);
+        let at = out.len() + 3;
+        out.extend_from_slice(b"10=000\x01");
+        fill(&mut out[at..at + 3], u64::from(sum));
+    }
+}
+
+/// `value` with leading zeros.
+fn fill(places: &mut [u8], mut value: u64) {
+    for place in places.iter_mut().rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
