@@ -23,7 +23,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::library::Library;
 use crate::span::Span;
 use crate::unit::{Unit, UnitNames};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tercel_event::{ClockSource, Field, Input, Manifest};
 use tercel_graph::{ClockSet, NodeId, Op, Program};
@@ -229,6 +229,12 @@ pub(crate) struct Checker<'a> {
     pub signal_tys: Vec<(Ty, f64)>,
     pub state_tys: Vec<(Ty, bool)>,
     pub modes: Vec<ModeInfo>,
+    /// Places of the strategy's names that were looked up.
+    pub used: BTreeSet<Span>,
+    /// Parameters and `let`s of the strategy, in the order of their definition.
+    pub unused_candidates: Vec<(&'static str, Name)>,
+    /// A part of the text could not be read, so nothing is said about the strategy as a whole.
+    pub is_partial: bool,
     /// A declaration failed, so an unknown currency may be its fault.
     pub broken_declarations: bool,
     pub frame: Frame,
@@ -261,6 +267,9 @@ impl<'a> Checker<'a> {
             signal_tys: Vec::new(),
             state_tys: Vec::new(),
             modes: Vec::new(),
+            used: BTreeSet::new(),
+            unused_candidates: Vec::new(),
+            is_partial: false,
             broken_declarations: false,
             frame: Frame::new(module, None),
             generic: false,
@@ -332,6 +341,9 @@ impl<'a> Checker<'a> {
             self.expect_ty(&value, &wanted, item.value.span, &format!("`{}` is declared as", item.name.text));
         }
         self.define(&item.name, Entity::Value(Box::new(value)));
+        if self.frame.function.is_none() {
+            self.unused_candidates.push(("let", item.name.clone()));
+        }
     }
 
     pub fn report(&mut self, finding: Diagnostic) {
@@ -339,11 +351,7 @@ impl<'a> Checker<'a> {
     }
 
     pub fn unsupported(&mut self, what: &str, span: Span) {
-        self.report(
-            Diagnostic::new("E0900", span, format!("not in this version: {what}"))
-                .label("parsed, but refused")
-                .help("docs/reference/strat.md lists what this version runs"),
-        );
+        self.report(Diagnostic::refused(what, span));
     }
 
     /// A construct that this version refuses; what it would have defined stays silent.
@@ -382,7 +390,18 @@ impl<'a> Checker<'a> {
         }
     }
 
-    pub fn lookup(&self, name: &str) -> Option<Entity> {
+    /// What a name stands for; counts as a use of it.
+    pub fn lookup(&mut self, name: &str) -> Option<Entity> {
+        let (entity, span) = self.frame.scopes.iter().rev().find_map(|scope| scope.get(name))?;
+        let (entity, span) = (entity.clone(), *span);
+        if self.frame.function.is_none() {
+            self.used.insert(span);
+        }
+        Some(entity)
+    }
+
+    /// The same without a use.
+    pub fn peek(&self, name: &str) -> Option<Entity> {
         self.frame.scopes.iter().rev().find_map(|scope| scope.get(name)).map(|(entity, _)| entity.clone())
     }
 

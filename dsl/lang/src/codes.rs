@@ -67,4 +67,7 @@ pub const CODES: &[Code] = &[
     code("W0504", "re-entry on a level", "After the exit the entry condition may still be true. Require time in the mode or a pulse."),
     code("W0510", "exact equality", "Prices and quantities rarely meet exactly; fees leave dust."),
     code("W0511", "quoting against oneself", "`x.best_bid` contains our own orders; `x.others.best_bid` does not."),
+    code("W0601", "a parameter that nothing reads", "An operator who changes it changes nothing. Delete it, or begin its name with `_` to keep it."),
+    code("W0602", "a `let` that nothing reads", "It is computed for nothing. Delete it, or begin its name with `_` to keep it."),
+    code("W0603", "an import that nothing calls", "Delete the name from the `use`."),
 ];

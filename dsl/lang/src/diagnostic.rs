@@ -43,6 +43,19 @@ impl Diagnostic {
         self
     }
 
+    /// A construct of the edition that this version does not run.
+    pub(crate) fn refused(what: &str, span: Span) -> Self {
+        let instead = match what {
+            "`bars`" => {
+                "sample a value: `x.mid @ every 1min`; an operator counts such samples: `ema(x.mid @ every 1min, 20)`; "
+            }
+            _ => "",
+        };
+        Self::new("E0900", span, format!("not in this version: {what}"))
+            .label("refused")
+            .help(format!("{instead}docs/reference/strat.md lists what this version runs"))
+    }
+
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
         self

@@ -50,6 +50,35 @@ pub struct Compiled {
     pub warnings: Diagnostics,
 }
 
+fn has_errors(items: &[Diagnostic]) -> bool {
+    items.iter().any(|d| d.severity() == Severity::Error)
+}
+
+/// Names that a `use` brings in and nothing outside the `use` lines says again.
+fn unused_imports(source: &str, uses: &[ast::Use]) -> Vec<Diagnostic> {
+    let scan = scan::Scan::new(source);
+    let is_said = |name: &str| {
+        scan.tokens.iter().any(|token| {
+            let in_use = uses.iter().any(|item| item.span.start <= token.span.start && token.span.end <= item.span.end);
+            token.kind == scan::TokenKind::Word && !in_use && token.span.text(source) == name
+        })
+    };
+    let brought = |item: &ast::Use| -> Vec<ast::Name> {
+        match (&item.alias, &item.names) {
+            (Some(alias), _) => vec![alias.clone()],
+            (None, Some(names)) => names.clone(),
+            (None, None) => item.path.last().cloned().into_iter().collect(),
+        }
+    };
+    let unused = uses.iter().flat_map(brought).filter(|name| !is_said(&name.text));
+    let finding = |name: ast::Name| {
+        Diagnostic::new("W0603", name.span, format!("`{}` is brought in and never used", name.text))
+            .label("nothing calls it")
+            .help("delete it from the `use`")
+    };
+    unused.map(finding).collect()
+}
+
 /// The one edition that exists.
 const EDITION: u64 = 1;
 
@@ -63,11 +92,13 @@ pub fn compile(source: &str, file_name: &str) -> Result<Compiled, Diagnostics> {
 pub fn compile_with(source: &str, file_name: &str, modules: &dyn Modules) -> Result<Compiled, Diagnostics> {
     let (source, modules) = library::unbundle(source, modules);
     let (file, mut findings) = parse(source);
+    let is_partial = has_errors(&findings);
     let text = Arc::new(SourceFile { name: file_name.into(), text: source.into() });
     let (mut library, mut found) = Library::load(&file, text, &modules);
     findings.append(&mut found);
     findings.append(&mut check::definitions(&mut library));
     let mut checker = Checker::new(&library, 0);
+    checker.is_partial = is_partial;
     findings.extend(check_edition(&file));
     for item in &file.unsupported {
         checker.refused(item);
@@ -92,11 +123,17 @@ pub fn compile_with(source: &str, file_name: &str, modules: &dyn Modules) -> Res
             }
         }
     }
+    if checker.is_partial {
+        // What could not be read may be just what a warning misses.
+        checker.findings.retain(|d| d.severity() == Severity::Error);
+    }
     findings.append(&mut checker.findings);
-    let has_errors = |items: &[Diagnostic]| items.iter().any(|d| d.severity() == Severity::Error);
     if has_errors(&findings) {
         return Err(Diagnostics::new(file_name, source, findings));
     }
+    checker.unused();
+    findings.append(&mut checker.findings);
+    findings.extend(unused_imports(source, &file.uses));
     if let Err(error) = checker.program.validate(&checker.manifest) {
         let span = file.strategies.first().map_or(Span::default(), |s| s.name.span);
         findings.push(

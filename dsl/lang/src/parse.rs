@@ -123,12 +123,7 @@ impl FileParser<'_> {
                     let doc = self.doc(chunk);
                     self.leaf(chunk, Rule::only_item, |b, pair| file.functions.extend(function::func(b, pair, doc)));
                 }
-                "test" => {
-                    let span = self.scan.tokens[first].span;
-                    self.leaf(chunk, Rule::only_item, |_, _| {
-                        file.unsupported.push(Unsupported { what: "`test` in a strategy file", name: None, span });
-                    });
-                }
+                "test" => file.unsupported.extend(self.refused(chunk, Rule::only_item)),
                 _ => {
                     let span = self.scan.tokens.get(first).map_or(self.scan.span_of(chunk), |t| t.span);
                     let found = self.scan.text(first);
@@ -241,11 +236,43 @@ impl FileParser<'_> {
                 }
                 member = Some(Member::Risk(limits));
             }
+            "test" | "bars" => member = self.refused(chunk, Rule::only_member).map(Member::Unsupported),
+            word @ ("fn" | "indicator") => {
+                let span = self.scan.tokens[self.scan.first_word(chunk)].span;
+                self.findings.push(
+                    Diagnostic::new("E0101", span, format!("expected a member of the strategy, found `{word}`"))
+                        .label("stands outside a strategy")
+                        .help(format!("move the `{word}` above `strategy NAME …`; it sees its arguments only")),
+                );
+                self.note_broken(chunk);
+            }
             _ => {
                 self.leaf(chunk, Rule::only_member, |b, pair| member = member::member(b, pair));
             }
         }
         member
+    }
+
+    /// A construct of the edition that this version does not run, with the name that it would define. One that cannot be
+    /// read is refused all the same, without a word about its form: there is nothing to mend.
+    fn refused(&mut self, chunk: Chunk, entry: Rule) -> Option<Unsupported> {
+        let first = self.scan.first_word(chunk);
+        let (what, is_named) = match self.scan.text(first) {
+            "bars" => ("`bars`", true),
+            _ => ("`test` in a strategy file", false),
+        };
+        let word =
+            self.scan.tokens.get(first + 1).filter(|token| token.kind == TokenKind::Word && first + 1 < chunk.to);
+        let name = word
+            .filter(|_| is_named)
+            .map(|token| Name { text: token.span.text(self.scan.source).to_string(), span: token.span });
+        let span = self.scan.tokens[first].span;
+        if Grammar::parse(entry, self.scan.span_of(chunk).text(self.scan.source)).is_err() {
+            self.findings.push(Diagnostic::refused(what, span));
+            self.broken.extend(name);
+            return None;
+        }
+        Some(Unsupported { what, name, span })
     }
 
     fn mode(&mut self, chunk: Chunk) -> Option<Mode> {
@@ -339,9 +366,13 @@ impl FileParser<'_> {
     fn note_broken(&mut self, chunk: Chunk) {
         let first = self.scan.first_word(chunk);
         let at = first + 1 + usize::from(self.scan.text(first) == "persist");
-        let defines = ["instrument", "param", "signal", "let", "state", "persist", "bars", "basket", "indicator", "fn"];
+        // A misspelt `parm clip: …` would have defined a name too.
+        let defines_none = [
+            "quote", "target", "when", "on", "risk", "mode", "limit", "budget", "use", "edition", "plot", "for",
+            "next", "return", "test",
+        ];
         let is_word = at < chunk.to && self.scan.tokens[at].kind == TokenKind::Word;
-        if defines.contains(&self.scan.text(first)) && is_word {
+        if !defines_none.contains(&self.scan.text(first)) && is_word {
             self.broken.push(Name { text: self.scan.text(at).to_string(), span: self.scan.tokens[at].span });
         }
     }

@@ -53,6 +53,9 @@ const MEMBER_WORDS: &[&str] = &[
     "risk",
     "when",
     "on",
+    "fn",
+    "indicator",
+    "test",
 ];
 /// Words that begin a member only as the first word of a line or after `;`; elsewhere they are names.
 const SOFT_MEMBER_WORDS: &[&str] = &["budget", "for", "plot", "quote", "target"];
@@ -103,6 +106,71 @@ pub enum Level {
     /// Of an `indicator`.
     Body,
     Risk,
+}
+
+impl Level {
+    fn members(self) -> &'static str {
+        match self {
+            Self::File => "parts of a file",
+            Self::Strategy => "members",
+            Self::Mode => "members of a mode",
+            Self::Body => "members of an indicator",
+            Self::Risk => "limits",
+        }
+    }
+
+    /// Words that this version runs at this place.
+    fn starters(self) -> &'static [&'static str] {
+        match self {
+            Self::File => &["edition", "use", "fn", "indicator", "strategy"],
+            Self::Body => &["let", "state", "persist state", "when", "on", "next", "return"],
+            Self::Strategy => &[
+                "instrument",
+                "param",
+                "signal",
+                "let",
+                "state",
+                "persist state",
+                "mode",
+                "when",
+                "on",
+                "quote",
+                "target",
+                "risk",
+                "budget",
+            ],
+            Self::Mode => &["let", "when", "on", "quote", "target"],
+            Self::Risk => &["limit"],
+        }
+    }
+}
+
+/// What a word of another language, or one in the wrong place, is written as here.
+fn habit_of(word: &str, level: Level) -> Option<&'static str> {
+    Some(match word {
+        "import" | "include" | "from" | "require" if level == Level::File => {
+            "library functions are brought in with `use std.micro.{ofi}`"
+        }
+        "var" | "const" | "val" | "auto" | "float" | "double" | "int" | "real" => {
+            "name a value with `let NAME = EXPRESSION`; it never changes in place"
+        }
+        "def" | "func" | "function" | "lambda" => {
+            "a function reads `fn NAME(a: UNIT): UNIT = EXPRESSION` and stands above the strategy"
+        }
+        "input" | "parameter" => {
+            "a number that an operator may change reads `param NAME: UNIT = DEFAULT in LOW .. HIGH`"
+        }
+        "limit" => "a limit stands inside `risk { … }`",
+        "bid" | "ask" => "a leg stands inside `quote x { … }`",
+        "if" | "while" | "else" => "a rule reads `when CONDITION => ACTION`; a value reads `if C then A else B`",
+        "go" | "halt" | "finish" | "next" => "an action stands behind the `=>` of a rule: `when CONDITION => ACTION`",
+        "flatten" | "pull" => "a verdict stands behind the `else` of a limit: `limit METRIC <= BOUND else pull x`",
+        "buy" | "sell" | "order" | "cancel" | "close" => {
+            "there are no order commands; a mode says which position it wants: `target x = QTY via …`"
+        }
+        "return" => "only an indicator returns; a value is named with `let`",
+        _ => return None,
+    })
 }
 
 /// Tokens `from..to`.
@@ -172,11 +240,15 @@ impl<'a> Scan<'a> {
         while at < to {
             let token = self.tokens[at];
             let is_doc = token.kind == TokenKind::Doc;
-            let misspelt = !chunks.is_empty() && !only_docs && self.is_misspelt_member(at, level);
+            let misspelt = if chunks.is_empty() || only_docs {
+                !is_doc && self.is_no_member(at, from, level)
+            } else {
+                self.is_misspelt_member(at, level)
+            };
             if misspelt {
                 self.report_misspelt(at, level);
             }
-            let begins = chunks.is_empty() || misspelt || (!only_docs && self.begins_member(at, from, level, is_doc));
+            let begins = chunks.is_empty() || !only_docs && (misspelt || self.begins_member(at, from, level, is_doc));
             if begins {
                 chunks.push(Chunk { from: at, to });
                 if let [.., before, _] = chunks.as_mut_slice() {
@@ -240,6 +312,15 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The first word of a body, or behind `///`, that begins no member: `tarqet x = …`.
+    fn is_no_member(&self, at: usize, from: usize, level: Level) -> bool {
+        level != Level::File
+            && self.tokens[at].kind == TokenKind::Word
+            && !self.begins_member(at, from, level, false)
+            // A soft word begins a member wherever one may begin.
+            && !(matches!(level, Level::Strategy | Level::Mode) && SOFT_MEMBER_WORDS.contains(&self.text(at)))
+    }
+
     /// The first word of a line that begins no member, behind a member that is complete: `parm clip: …`.
     fn is_misspelt_member(&self, at: usize, level: Level) -> bool {
         let (token, before) = (self.tokens[at], self.tokens[at - 1]);
@@ -269,9 +350,10 @@ impl<'a> Scan<'a> {
             Level::Body => BODY_WORDS.iter().chain(&["next"]).copied().collect(),
             _ => MEMBER_WORDS.iter().chain(SOFT_MEMBER_WORDS).copied().collect(),
         };
-        let help = match nearest(word, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("members begin with {}", words.join(", ")),
+        let help = match (habit_of(word, level), nearest(word, words.iter().copied())) {
+            (Some(habit), _) => habit.to_string(),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("{} begin with {}", level.members(), level.starters().join(", ")),
         };
         self.find(
             Diagnostic::new("E0101", span, format!("expected the beginning of a member, found `{word}`"))
@@ -443,7 +525,11 @@ impl<'a> Scan<'a> {
                 TokenKind::Close => self.close(&mut open, at),
                 TokenKind::Word if token.first_on_line => {
                     let word = self.text(at);
-                    let depth = if FILE_WORDS.contains(&word) && word != "use" {
+                    // Indented it is a function in the wrong place, not the end of what stands open.
+                    let indented =
+                        token.span.start > 0 && self.source.as_bytes()[token.span.start as usize - 1] != b'\n';
+                    let is_item = matches!(word, "fn" | "indicator" | "test") && !indented;
+                    let depth = if matches!(word, "edition" | "strategy") || is_item {
                         0
                     } else if STRATEGY_ONLY.contains(&word) {
                         1

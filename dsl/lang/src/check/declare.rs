@@ -129,6 +129,7 @@ impl Checker<'_> {
         self.manifest.params.push(ParamSpec { name: item.name.text.clone(), unit, default: value, lo, hi });
         self.param_tys.push(ty);
         self.define(&item.name, Entity::Param(idx));
+        self.unused_candidates.push(("param", item.name.clone()));
     }
 
     fn signal(&mut self, item: &ast::Signal) {
@@ -236,7 +237,7 @@ impl Checker<'_> {
     fn initial_mode(&mut self) {
         let initial: Vec<usize> = (0..self.modes.len()).filter(|&i| self.modes[i].initial).collect();
         match initial.as_slice() {
-            [] if self.modes.is_empty() => {}
+            [] if self.modes.is_empty() || self.is_partial => {}
             [one] => self.program.initial_mode = *one as u16,
             [] => {
                 let first = &self.modes[0];

@@ -454,7 +454,7 @@ impl Checker<'_> {
         Some(Value { node, ty: Ty::Bool, traits, constant: None, bare: false })
     }
 
-    fn time_base(&self, expr: &Expr) -> Option<TimeBase> {
+    fn time_base(&mut self, expr: &Expr) -> Option<TimeBase> {
         let ExprKind::Path(path) = &expr.kind else { return None };
         let words: Vec<&str> = path.iter().map(|n| n.text.as_str()).collect();
         match words.as_slice() {
@@ -581,7 +581,7 @@ impl Checker<'_> {
     }
 
     /// `x.bid[i]` or `x.ask[i]`: instrument, side, index.
-    fn levels_of<'e>(&self, expr: &'e Expr) -> Option<(u16, bool, &'e Expr)> {
+    fn levels_of<'e>(&mut self, expr: &'e Expr) -> Option<(u16, bool, &'e Expr)> {
         // The index may be the outermost node (`x.bid[0]`) or the path itself may be what is indexed.
         let (path, index) = match &expr.kind {
             ExprKind::Index { base, index } => (&base.kind, index.as_ref()),

@@ -7,7 +7,7 @@ impl Checker<'_> {
     pub(super) fn lint(&mut self, strategy: &ast::Strategy) {
         self.ownership();
         // The rest judges the whole strategy, so it needs every part of it.
-        if self.findings.iter().any(|d| d.severity() == Severity::Error) {
+        if self.is_partial || self.findings.iter().any(|d| d.severity() == Severity::Error) {
             return;
         }
         self.orphans();
@@ -66,6 +66,28 @@ impl Checker<'_> {
                     );
                 }
             }
+        }
+        self.findings.append(&mut findings);
+    }
+
+    /// W0601, W0602: parameters and `let`s that nothing reads. A leading underscore says that it is meant so.
+    /// For a strategy without errors: another finding may be why nothing reads them.
+    pub fn unused(&mut self) {
+        let mut findings = Vec::new();
+        for (what, name) in self.unused_candidates.iter().filter(|(_, name)| !self.used.contains(&name.span)) {
+            if name.text.starts_with('_') {
+                continue;
+            }
+            let (code, cost) = if *what == "let" {
+                ("W0602", "computed for nothing")
+            } else {
+                ("W0601", "changing it changes nothing")
+            };
+            findings.push(
+                Diagnostic::new(code, name.span, format!("`{what} {}` is never used", name.text))
+                    .label(cost)
+                    .help(format!("delete it, or call it `_{}` to keep it", name.text)),
+            );
         }
         self.findings.append(&mut findings);
     }

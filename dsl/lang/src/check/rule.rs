@@ -108,6 +108,10 @@ impl Checker<'_> {
 
     fn go(&mut self, name: &Name, args: &[Arg], span: Span) -> Option<Action> {
         let Some(idx) = self.modes.iter().position(|m| m.name == name.text) else {
+            // A mode that could not be read, or one whose head is misspelt, may be the one that is meant.
+            if self.is_partial {
+                return None;
+            }
             let known: Vec<String> = self.modes.iter().map(|m| m.name.clone()).collect();
             let help = match nearest(&name.text, known.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),

@@ -23,7 +23,7 @@ impl Checker<'_> {
                     matches!(unit.text.as_str(), "ns" | "us" | "ms" | "s" | "min" | "h" | "d")
                 }
                 ExprKind::Path(path) => match path.as_slice() {
-                    [name] => match self.lookup(&name.text) {
+                    [name] => match self.peek(&name.text) {
                         Some(Entity::Value(value)) => value.ty == second,
                         Some(Entity::Param(param)) => self.param_tys[param as usize] == second,
                         _ => false,

@@ -95,7 +95,6 @@ pub(super) fn member(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Member
         Rule::budget => budget(b, part).map(Member::Budget),
         Rule::sink => sink(b, part).map(Member::Sink),
         Rule::basket => refuse("`basket`"),
-        Rule::bars => refuse("`bars`"),
         Rule::state => match state(b, part) {
             Ok(state) => state.map(Member::State),
             Err(unsupported) => Some(Member::Unsupported(unsupported)),

@@ -65,8 +65,36 @@ pub(super) fn syntax_error(scan: &Scan<'_>, chunk: Chunk, error: &pest::error::E
         [one] => format!("expected {one}, found {found}"),
         [first @ .., last] => format!("expected {} or {last}, found {found}", first.join(", ")),
     };
-    let first_word = scan.text(scan.first_word(chunk));
+    let first = scan.first_word(chunk);
+    let first_word = scan.text(first);
+    // The grammar names no signs, so a member that lacks one seems not to have begun.
+    if token == Some(first)
+        && let Some(form) = form_of(first_word)
+    {
+        return Diagnostic::new("E0101", whole, format!("this `{first_word}` cannot be read"))
+            .label("something is missing or too much")
+            .help(form);
+    }
     Diagnostic::new("E0101", span, message).label("here").help(advice(scan, chunk, token, first_word, &expected))
+}
+
+/// How a member reads.
+fn form_of(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "let" => "a value reads `let NAME = EXPRESSION`",
+        "param" => "a parameter reads `param NAME: UNIT = DEFAULT in LOW .. HIGH`",
+        "signal" => "a signal reads `signal alpha: bps from \"model\" max_age 20ms schema 3`",
+        "instrument" => "an instrument reads `instrument x: perp(BTC/USDT)`",
+        "state" | "persist" => "a state reads `state NAME: UNIT = FIRST`, or `persist state …`",
+        "when" => "a rule reads `when CONDITION => ACTION`",
+        "on" => "a rule reads `on EVENT if CONDITION => ACTION`, such as `on every 1s if x.flat => go out`",
+        "quote" => "a quote reads `quote x while CONDITION { bid QTY at PRICE } with post_only`",
+        "target" => "a target reads `target x = QTY via aggressive(max_slip: 3 bps)`",
+        "limit" => "a limit reads `limit METRIC <= BOUND else VERDICT`",
+        "budget" => "a budget reads `budget 200 ops per book`",
+        "use" => "library functions are brought in with `use std.micro.{ofi}`",
+        _ => return None,
+    })
 }
 
 fn shorten(text: &str) -> String {
@@ -131,6 +159,15 @@ fn advice(scan: &Scan<'_>, chunk: Chunk, token: Option<usize>, first_word: &str,
         ("limit", "=>") => return "write `else` before the verdict: `limit M <= B else pull x`".into(),
         ("limit", "<" | "==" | ">" | ">=") => return "a limit reads `limit METRIC <= BOUND`".into(),
         (_, "=") if !expected.iter().any(|e| e == "`=`") => return "write `==` to compare two values".into(),
+        (_, "?") => return "a choice reads `if CONDITION then A else B`".into(),
+        (_, "{") if expected.iter().any(|e| e == "`then`") => {
+            return "a choice reads `if CONDITION then A else B`, without braces".into();
+        }
+        (_, "%") => return "`%` only ends a percentage such as `3%`; there is no remainder".into(),
+        (_, "if") if token.is_some_and(|t| scan.tokens[t].first_on_line) => {
+            return "a rule reads `when CONDITION => ACTION`".into();
+        }
+        (_, ";") => return "delete this `;`".into(),
         ("strategy", _) => return "a strategy begins with `strategy NAME version 1 {`".into(),
         ("signal", _) => {
             return "a signal reads `signal alpha: bps from \"model\" max_age 20ms schema 3`".into();
@@ -163,6 +200,9 @@ fn advice(scan: &Scan<'_>, chunk: Chunk, token: Option<usize>, first_word: &str,
         return format!("put an operator between `{before}` and `{text}`");
     }
     match expected.first() {
+        Some(first) if first == "the end of the member" => {
+            format!("delete `{}`, or begin a new line before it if it is another member", shorten(text))
+        }
         Some(first) => format!("write {first} before `{}`", shorten(text)),
         None => format!("delete `{}`", shorten(text)),
     }
