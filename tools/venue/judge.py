@@ -2,7 +2,9 @@
 """Judge a run from the venue's log alone; imports nothing of Tercel.
 
 Input    the log folder of `tercel venue` (docs/reference/venue-log.md) and, with --recording, the file that was played.
-Output   one JSON object: orders, position, fees, fills, and what is wrong. Exit code 0 when nothing is, else 1.
+Output   one line `OK: …` or `FAILED: …`, then every difference in a line of its own; with --json one JSON object instead, with
+         `ok`, `verdict`, orders, position, fees, fills, and what is `wrong`.
+Exit     0 nothing is wrong, 1 something is, 2 the arguments or the files cannot be used.
 Checks   line numbers and execution ids without holes; the life of every order; position and fees recomputed from fills; every
          answer on the wire says what the order lines say; no ClOrdID in two requests; with --recording, no fill better or
          larger than the record allows; with --against FILE, the same as another account of the run (JSON with any of
@@ -15,16 +17,77 @@ import gzip
 import json
 import sys
 from collections import defaultdict
-from decimal import ROUND_HALF_EVEN, Decimal, getcontext
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, getcontext
 from pathlib import Path
 
 getcontext().prec = 60
 OPEN = ("0", "1")
 
 
+# Differences that are printed; --json has them all.
+SHOWN = 20
+
+
+class Unusable(Exception):
+    """The arguments or files are not what can be judged; the text is for people."""
+
+
+def read_text(path, what):
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Unusable(f"{path}: no such file; expected {what}") from None
+    except IsADirectoryError:
+        raise Unusable(f"{path} is a folder; expected {what}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(f"{path} cannot be read ({error}); expected {what}") from None
+
+
+def read_json(path, what):
+    try:
+        value = json.loads(read_text(path, what))
+    except json.JSONDecodeError as error:
+        raise Unusable(f"{path}:{error.lineno}:{error.colno} is not JSON ({error.msg}); expected {what}") from None
+    if not isinstance(value, dict):
+        raise Unusable(f"{path} holds no JSON object; expected {what}")
+    return value
+
+
 def read_lines(path):
-    with open(path, encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+    lines = []
+    for number, text in enumerate(read_text(path, "the order log of `tercel venue`").splitlines(), 1):
+        try:
+            line = json.loads(text)
+            if not {"n", "type"} <= line.keys():
+                raise ValueError("no `n` or `type`")
+        except (ValueError, AttributeError) as error:
+            hint = "the venue may still be writing, or it was killed" if isinstance(error, json.JSONDecodeError) else ""
+            raise Unusable(
+                f"{path}:{number} is no line of an order log ({error}){'; ' + hint if hint else ''}") from None
+        lines.append(line)
+    return lines
+
+
+def venue_folder(folder):
+    """The folder with the venue's log: as given, or `venue` inside what `tercel demo --keep` left."""
+    if not folder.is_dir():
+        raise Unusable(f"{folder}: no such folder; give the folder of a venue's log, such as `run/first/venue`")
+    for place in (folder, folder / "venue", folder.parent / "venue"):
+        if (place / "orders.jsonl").is_file():
+            return place
+    raise Unusable(
+        f"{folder} holds no `orders.jsonl`; give the folder of a venue's log: `DIR/venue` of `tercel demo --keep DIR`, or what "
+        "`tercel venue --dir` named")
+
+
+def decimal(text):
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = None
+    if value is None or not value.is_finite():
+        raise argparse.ArgumentTypeError(f"`{text}` is no decimal number, such as 0.0002")
+    return value
 
 
 class Orders:
@@ -108,7 +171,7 @@ def judge_wire(folder, lines):
     """Every execution that left says what the order lines say, under one number, and none is unheard of."""
     wrong, told = [], {line["exec_id"]: line for line in lines if line["type"] == "exec" and line["exec_id"] != "0"}
     numbers = {}
-    for row in (folder / "fix.log").read_text(encoding="utf-8").splitlines():
+    for row in read_text(folder / "fix.log", "the record of the order session beside orders.jsonl").splitlines():
         _, _, way, text = row.split(" ", 3)
         if way != "out":
             continue
@@ -181,15 +244,24 @@ class Record:
         return any(inside(at) and self.displayed(other, at) > 0 for at in prices)
 
 
+def read_recording(path):
+    opener = gzip.open if str(path).endswith(".gz") else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            return [row.split(" ", 1)[1] for row in file]
+    except (OSError, EOFError, UnicodeDecodeError, IndexError) as error:
+        raise Unusable(f"{path} is no recording that can be read ({error}); give the file that the venue played") from None
+
+
 def judge_record(path, fills):
     """No fill is better or larger than what the record traded or displayed at its `after`."""
     wrong, by_after = [], defaultdict(list)
     for fill in fills:
         by_after[fill["after"]].append(fill)
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        rows = [row.split(" ", 1)[1] for row in file]
-    snapshot_at = next(at for at, row in enumerate(rows) if row.startswith('{"lastUpdateId"'))
+    rows = read_recording(path)
+    snapshot_at = next((at for at, row in enumerate(rows) if row.startswith('{"lastUpdateId"')), None)
+    if snapshot_at is None:
+        raise Unusable(f"{path} holds no depth snapshot; give the recording that the venue played")
     snapshot = json.loads(rows[snapshot_at])
     record, count, last = Record(), 0, max(by_after, default=0)
     record.levels_of(snapshot["bids"], snapshot["asks"])
@@ -240,7 +312,7 @@ def open_leaves(orders):
 
 def compare(path, orders):
     cums = {cl_ord_id: order["cum"] for order in orders.orders.values() for cl_ord_id in order["ids"]}
-    wrong, other = [], json.loads(Path(path).read_text(encoding="utf-8"))
+    wrong, other = [], read_json(Path(path), "another account of the run, as --help says")
     leaves = open_leaves(orders)
     live = {order["id"] for order in orders.orders.values() if order["open"]}
     for cl_ord_id in live.symmetric_difference(other.get("open", live)):
@@ -258,42 +330,70 @@ def compare(path, orders):
     return wrong
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Judge a run from the venue's log.", epilog="example: judge.py run/venue")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--recording", type=Path)
-    parser.add_argument("--against", type=Path)
-    parser.add_argument("--heard", action="store_true", help="compare with what left on the wire only")
-    parser.add_argument("--maker", type=Decimal, default=Decimal("0.0002"), help="fee rate of passive fills")
-    parser.add_argument("--taker", type=Decimal, default=Decimal("0.0005"), help="fee rate of aggressive fills")
-    parser.add_argument("--multiplier", type=Decimal, default=Decimal(1))
+def arguments():
+    parser = argparse.ArgumentParser(
+        description="Judge a run from the venue's log alone: orders, fills, position and fees are recomputed and compared.",
+        epilog="exit code: 0 nothing is wrong, 1 something is, 2 arguments or files cannot be used\n\n"
+        "examples:\n  judge.py run/first/venue\n  judge.py run/first/venue --recording btcusdt.jsonts.gz\n"
+        "  judge.py run/first/venue --json | python3 -m json.tool",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the venue's log: DIR/venue of `tercel demo --keep DIR`, or what `tercel venue --dir` named")
+    parser.add_argument("--json", action="store_true", help="print one JSON object with everything")
+    parser.add_argument("--recording", type=Path, metavar="FILE", help="the file that was played: no fill may be better or larger than it allows")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="another account of the run, as JSON: any of position, fees, "
+                        "fills, orders {ClOrdID: cum_qty}, open [ClOrdID], reservations {symbol: {buys, sells}}")
+    parser.add_argument("--heard", action="store_true", help="with --against: compare with what left on the wire only")
+    parser.add_argument("--maker", type=decimal, metavar="RATE", default=Decimal("0.0002"), help="fee rate of passive fills (default %(default)s)")
+    parser.add_argument("--taker", type=decimal, metavar="RATE", default=Decimal("0.0005"), help="fee rate of aggressive fills (default %(default)s)")
+    parser.add_argument("--multiplier", type=decimal, metavar="N", default=Decimal(1), help="contract multiplier (default %(default)s)")
     args = parser.parse_args()
-    lines = read_lines(args.folder / "orders.jsonl")
+    if args.heard and not args.against:
+        parser.error("--heard needs --against FILE")
+    return args
+
+
+def account(args, lines, wanted=lambda line: True):
     orders = Orders(args.maker, args.taker, args.multiplier)
-    wrong = [f"orders.jsonl line {at}: n is {line['n']}" for at, line in enumerate(lines, 1) if line["n"] != at]
     for line in lines:
-        if line["type"] == "exec":
-            orders.exec(line)
+        if line["type"] == "exec" and wanted(line):
+            try:
+                orders.exec(line)
+            except (KeyError, InvalidOperation, TypeError) as error:
+                raise Unusable(f"orders.jsonl line {line['n']} is no execution ({error!r})") from None
+    return orders
+
+
+def judge(args):
+    """The verdict as a dictionary."""
+    folder = venue_folder(args.folder)
+    lines = read_lines(folder / "orders.jsonl")
+    orders = account(args, lines)
+    wrong = [f"orders.jsonl line {at}: n is {line['n']}" for at, line in enumerate(lines, 1) if line["n"] != at]
     wrong += orders.wrong
-    on_wire_wrong, on_wire = judge_wire(args.folder, lines)
+    on_wire_wrong, on_wire = judge_wire(folder, lines)
     wrong += on_wire_wrong
     if args.recording:
         wrong += judge_record(args.recording, orders.fills)
     wrong += ids_used_twice(lines)
     if args.against:
-        known = orders
-        if args.heard:
-            known = Orders(args.maker, args.taker, args.multiplier)
-            for line in lines:
-                if line["type"] == "exec" and line["exec_id"] in on_wire:
-                    known.exec(line)  # its holes are no fault: what was not heard is judged above
+        # Holes in what was heard are no fault here: what was not heard is judged above.
+        known = account(args, lines, lambda line: line["exec_id"] in on_wire) if args.heard else orders
         wrong += compare(args.against, known)
-    print(json.dumps({
+    open_count = sum(order["open"] for order in orders.orders.values())
+    symbols = sorted({order["symbol"] for order in orders.orders.values()})
+    facts = (f"{len(orders.orders)} orders ({open_count} open), {len(orders.fills)} fills, position {orders.position}"
+             f"{' ' + symbols[0] if len(symbols) == 1 else ''}, fees {orders.fees}")
+    checked = " and the recording" * bool(args.recording) + f" and {args.against}" * bool(args.against)
+    verdict = (f"FAILED: {len(wrong)} difference{'s' * (len(wrong) != 1)}, first: {wrong[0]}" if wrong
+               else f"OK: {facts}; the log agrees with itself and the wire{checked}")
+    return {
+        "ok": not wrong,
+        "verdict": verdict,
         "orders": {order_id: {
             "cl_ord_ids": order["ids"], "side": order["side"], "status": order["status"], "order_qty": str(order["qty"]),
             "px": order["px"], "cum_qty": str(order["cum"]),
         } for order_id, order in orders.orders.items()},
-        "open_orders": sum(order["open"] for order in orders.orders.values()),
+        "open_orders": open_count,
         "position": str(orders.position),
         "fees": str(orders.fees),
         "fills": len(orders.fills),
@@ -301,8 +401,29 @@ def main():
         "executions_on_wire": len(on_wire),
         "open_leaves": {symbol: {side: str(qty) for side, qty in sides.items()} for symbol, sides in open_leaves(orders).items()},
         "wrong": wrong,
-    }))
-    return 1 if wrong else 0
+        "facts": facts,
+    }
+
+
+def main():
+    args = arguments()
+    try:
+        found = judge(args)
+    except Unusable as error:
+        print(f"judge.py: {error}", file=sys.stderr)
+        return 2
+    facts = found.pop("facts")
+    if args.json:
+        print(json.dumps(found))
+    else:
+        print(found["verdict"])
+        if found["wrong"]:
+            print(f"judged: {facts}")
+            for what in found["wrong"][:SHOWN]:
+                print(f"  {what}")
+            if len(found["wrong"]) > SHOWN:
+                print(f"  and {len(found['wrong']) - SHOWN} more; --json lists all")
+    return 0 if found["ok"] else 1
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ pub fn judge(venue_dir: &Path, against: Option<&Value>) -> Value {
 pub fn judge_with(venue_dir: &Path, against: Option<&Value>, more: &[&str]) -> Result<Value, String> {
     let script = root().join("tools/venue/judge.py");
     let mut command = Command::new(python());
-    command.arg(script).arg(venue_dir).args(more);
+    command.arg(script).arg(venue_dir).arg("--json").args(more);
     if let Some(value) = against {
         let path = venue_dir.join("against.json");
         std::fs::write(&path, value.to_string()).expect("the folder can be written");
