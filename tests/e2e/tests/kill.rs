@@ -61,7 +61,8 @@ fn clear(site: &Site) {
     assert_eq!(run_json(&["kill", &dir, "--clear", "--json"], 0)["kill_word"], "cleared");
     assert!(!site.run_dir.join("KILL").exists(), "the file would raise the word again");
     // The word stopped the core too; trading again is a second decision.
-    assert_eq!(run_json(&["ctl", &dir, "mode", "active"], 0)["ok"], true);
+    let answer = run_json(&["ctl", &dir, "mode", "active", "--json"], 0);
+    assert_eq!((&answer["ok"], answer["warning"].is_null()), (&true.into(), true), "{answer}");
 }
 
 #[test]

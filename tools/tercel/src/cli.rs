@@ -191,21 +191,37 @@ pub struct Kill {
 /// Operator actions on a running engine; each becomes a frame of the journal.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tercel ctl run/mine param as_maker clip 0.02\n  tercel ctl run/mine mode halted\n  tercel ctl run/mine rearm as_maker"
+    after_help = "Examples:\n  tercel ctl run/mine param as_maker clip 0.02\n  tercel ctl run/mine mode halted\n  tercel ctl run/mine mode active --strategy as_maker\n  tercel ctl run/mine rearm as_maker"
 )]
 pub struct Ctl {
     /// Directory of the run.
     pub dir: PathBuf,
+    /// Print the answer as JSON: `ok`, with `done` or `error` in words.
+    #[arg(long, global = true)]
+    pub json: bool,
     #[command(subcommand)]
     pub action: CtlAction,
 }
 
 #[derive(Subcommand, Debug)]
 pub enum CtlAction {
-    /// Set a strategy parameter, in the unit it is declared in.
-    Param { strategy: String, name: String, value: f64 },
-    /// Set the trading state of everything: active, reducing or halted.
-    Mode { state: String },
+    /// Set a strategy parameter, in the unit it is declared in (durations in seconds).
+    Param {
+        strategy: String,
+        name: String,
+        #[arg(allow_negative_numbers = true)]
+        value: f64,
+    },
+    /// Set the trading state of everything, of a strategy or of an account: active, reducing or halted.
+    Mode {
+        state: String,
+        /// Only this strategy.
+        #[arg(long, value_name = "NAME")]
+        strategy: Option<String>,
+        /// Only this account.
+        #[arg(long, value_name = "NAME", conflicts_with = "strategy")]
+        account: Option<String>,
+    },
     /// Kill one strategy: cancel its orders and block new ones.
     Kill { strategy: String },
     /// End the latched verdicts of a strategy.

@@ -28,11 +28,12 @@ pub fn state_before_end(state: TradingState) -> Mode {
 pub struct Operator {
     ring: Arc<Mutex<(FrameProducer, u64)>>,
     strategies: Arc<Vec<Manifest>>,
+    accounts: Arc<Vec<String>>,
 }
 
 impl Operator {
-    pub fn new(ring: FrameProducer, strategies: Vec<Manifest>) -> Self {
-        Self { ring: Arc::new(Mutex::new((ring, 0))), strategies: Arc::new(strategies) }
+    pub fn new(ring: FrameProducer, strategies: Vec<Manifest>, accounts: Vec<String>) -> Self {
+        Self { ring: Arc::new(Mutex::new((ring, 0))), strategies: Arc::new(strategies), accounts: Arc::new(accounts) }
     }
 
     fn push<B: Body>(&self, body: &B) -> Result<(), String> {
@@ -52,11 +53,6 @@ impl Operator {
         self.push(&Kill { operator: END, scope: Scope::All as u8, ..Default::default() })
     }
 
-    pub fn mode_all(&self, state: TradingState) -> Result<(), String> {
-        let reason = u64::from(Reason::Operator as u16);
-        self.push(&Mode { operator: 1, state: state as u8, scope: Scope::All as u8, id: 0, reason })
-    }
-
     fn strategy(&self, name: &str) -> Result<(StrategyId, &Manifest), String> {
         let found = self.strategies.iter().position(|manifest| manifest.name == name);
         match found {
@@ -68,43 +64,107 @@ impl Operator {
         }
     }
 
-    /// Carries out one request of the control socket.
+    /// The account of that name, which must be one of the run.
+    fn account(&self, name: &str) -> Result<u16, String> {
+        let found = self.accounts.iter().position(|account| account == name);
+        found
+            .map(|at| at as u16)
+            .ok_or_else(|| format!("no account `{name}`; this run has {}", self.accounts.join(", ")))
+    }
+
+    /// Carries out one request of the control socket. The answer says in words what was done; it is done when the core takes
+    /// the frame, which is its next one.
     pub fn request(&self, request: &Value) -> Result<Value, String> {
         let text = |key: &str| request[key].as_str().ok_or_else(|| format!("the request lacks the text `{key}`"));
-        match text("op")? {
+        let said = match text("op")? {
             "param" => {
-                let (id, manifest) = self.strategy(text("strategy")?)?;
-                let name = text("name")?;
                 let value = request["value"].as_f64().ok_or("the request lacks the number `value`")?;
-                let found = manifest.params.iter().position(|param| param.name == name);
-                let Some(at) = found else {
-                    let names: Vec<&str> = manifest.params.iter().map(|param| param.name.as_str()).collect();
-                    return Err(format!("`{}` has no parameter `{name}`; it has {}", manifest.name, names.join(", ")));
-                };
-                let param = &manifest.params[at];
-                if !(value >= param.lo && value <= param.hi) {
-                    return Err(format!("{name} = {value} is outside {} .. {} {}", param.lo, param.hi, param.unit));
-                }
-                self.push(&ParamSet { operator: 1, strategy: id, param_idx: at as u16, value })?;
+                self.set_param(text("strategy")?, text("name")?, value)?
             }
-            "mode" => self.mode_all(match text("state")? {
-                "active" => TradingState::Active,
-                "reducing" => TradingState::Reducing,
-                "halted" => TradingState::Halted,
-                other => return Err(format!("no trading state `{other}`; there are active, reducing, halted")),
-            })?,
+            "mode" => {
+                let (state, effect) = match text("state")? {
+                    "active" => (TradingState::Active, "orders may leave again"),
+                    "reducing" => (TradingState::Reducing, "only orders that reduce a position leave"),
+                    "halted" => (TradingState::Halted, "working orders are cancelled and no order leaves"),
+                    other => return Err(format!("no trading state `{other}`; there are active, reducing, halted")),
+                };
+                let (scope, id, who) = match (request["strategy"].as_str(), request["account"].as_str()) {
+                    (None, None) => (Scope::All, 0, "everything".to_owned()),
+                    (Some(name), None) => (Scope::Strategy, self.strategy(name)?.0.0, format!("strategy `{name}`")),
+                    (None, Some(name)) => (Scope::Account, self.account(name)?, format!("account `{name}`")),
+                    (Some(_), Some(_)) => return Err("name a strategy or an account, not both".into()),
+                };
+                let reason = u64::from(Reason::Operator as u16);
+                self.push(&Mode { operator: 1, state: state as u8, scope: scope as u8, id, reason })?;
+                format!("{who} is {}: {effect}", text("state")?)
+            }
             "kill" => {
-                let (id, _) = self.strategy(text("strategy")?)?;
+                let name = text("strategy")?;
+                let (id, _) = self.strategy(name)?;
                 self.push(&Kill { operator: 1, scope: Scope::Strategy as u8, reserved: 0, id: id.0 })?;
+                format!(
+                    "strategy `{name}` is halted: its working orders are cancelled, its position stays, and no order of it \
+                     leaves until `mode active --strategy {name}`"
+                )
             }
             "rearm" => {
-                let (id, _) = self.strategy(text("strategy")?)?;
+                let name = text("strategy")?;
+                let (id, _) = self.strategy(name)?;
                 self.push(&Rearm { operator: 1, strategy: id, reserved: 0 })?;
+                format!(
+                    "verdicts of `{name}` are ended: pulls, flattens and halts of its limits and its own `halt`; a limit that is \
+                     still broken acts again at once"
+                )
             }
             other => return Err(format!("no operation `{other}`; there are param, mode, kill, rearm")),
-        }
-        Ok(json!({ "ok": true }))
+        };
+        Ok(json!({ "ok": true, "done": said }))
     }
+
+    /// `value` is in the unit that the parameter is declared in; the core counts in base units.
+    fn set_param(&self, strategy: &str, name: &str, value: f64) -> Result<String, String> {
+        let (id, manifest) = self.strategy(strategy)?;
+        let Some(at) = manifest.params.iter().position(|param| param.name == name) else {
+            let names: Vec<&str> = manifest.params.iter().map(|param| param.name.as_str()).collect();
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(format!("`{strategy}` has no parameter `{name}`; it has {known}"));
+        };
+        let param = &manifest.params[at];
+        let (scale, unit) = match param.unit.as_str() {
+            "bps" => (1e-4, " bps"),
+            "percent" => (1e-2, " percent"),
+            "duration" => (1.0, " s"),
+            "int" | "ratio" | "real" | "1" => (1.0, ""),
+            other => (1.0, other),
+        };
+        let unit = if unit.is_empty() || unit.starts_with(' ') { unit.to_owned() } else { format!(" {unit}") };
+        let range = format!("{} .. {}{unit}", digits(param.lo / scale), digits(param.hi / scale));
+        let base = value * scale;
+        // The ends are meant to be reachable, whatever the conversion rounds.
+        let base = [param.lo, param.hi].into_iter().find(|end| digits(end / scale) == digits(value)).unwrap_or(base);
+        if param.lo == param.hi {
+            return Err(format!(
+                "`{name}` of `{strategy}` is declared without a range, so it stays {}",
+                digits(param.lo / scale)
+            ));
+        }
+        if !(base >= param.lo && base <= param.hi) {
+            return Err(format!("{name} = {} is outside {range}; nothing is changed", digits(value)));
+        }
+        if param.unit == "int" && base.fract() != 0.0 {
+            return Err(format!(
+                "{name} = {} is no whole number, allowed is {range}; nothing is changed",
+                digits(value)
+            ));
+        }
+        self.push(&ParamSet { operator: 1, strategy: id, param_idx: at as u16, value: base })?;
+        Ok(format!("`{name}` of `{strategy}` is {}{unit} (allowed {range}); a restart keeps it", digits(value)))
+    }
+}
+
+/// A number as people write it: twelve digits at most, so that no conversion shows.
+fn digits(value: f64) -> String {
+    format!("{value:.11e}").parse::<f64>().map_or_else(|_| value.to_string(), |rounded| rounded.to_string())
 }
 
 /// The control socket of a run: one JSON object a line in, one a line out.
@@ -184,9 +244,59 @@ mod tests {
 
     fn operator() -> (Operator, tercel_ring::FrameConsumer) {
         let (producer, consumer) = frames(PowerOfTwo::new(1 << 17).unwrap());
-        let param = ParamSpec { name: "clip".into(), unit: "qty[x]".into(), default: 0.01, lo: 0.001, hi: 0.1 };
-        let manifest = Manifest { name: "as_maker".into(), params: vec![param], ..Default::default() };
-        (Operator::new(producer, vec![manifest]), consumer)
+        let spec = |name: &str, unit: &str, lo: f64, hi: f64| ParamSpec {
+            name: name.into(),
+            unit: unit.into(),
+            default: lo,
+            lo,
+            hi,
+        };
+        let params = vec![
+            spec("clip", "qty[x]", 0.001, 0.1),
+            spec("veto", "bps", 0.0, 5.0 * 1e-4),
+            spec("steps", "int", 1.0, 9.0),
+            spec("fixed", "ratio", 0.5, 0.5),
+        ];
+        let manifest = Manifest { name: "as_maker".into(), params, ..Default::default() };
+        (Operator::new(producer, vec![manifest], vec!["main".into()]), consumer)
+    }
+
+    #[test]
+    fn every_answer_says_in_words_what_was_done_or_why_not() {
+        let (operator, mut ring) = operator();
+        let param =
+            |name: &str, value: f64| json!({"op": "param", "strategy": "as_maker", "name": name, "value": value});
+        for (request, wanted) in [
+            (param("clip", 0.02), "`clip` of `as_maker` is 0.02 qty[x] (allowed 0.001 .. 0.1 qty[x])"),
+            (param("veto", 5.0), "`veto` of `as_maker` is 5 bps (allowed 0 .. 5 bps)"),
+            (json!({"op": "mode", "state": "halted"}), "everything is halted: working orders are cancelled"),
+            (
+                json!({"op": "mode", "state": "active", "strategy": "as_maker"}),
+                "strategy `as_maker` is active: orders may leave",
+            ),
+            (
+                json!({"op": "mode", "state": "reducing", "account": "main"}),
+                "account `main` is reducing: only orders that reduce",
+            ),
+            (json!({"op": "kill", "strategy": "as_maker"}), "until `mode active --strategy as_maker`"),
+            (json!({"op": "rearm", "strategy": "as_maker"}), "verdicts of `as_maker` are ended"),
+        ] {
+            let answer = operator.request(&request).unwrap();
+            assert!(answer["done"].as_str().unwrap().contains(wanted), "{answer}");
+            ring.peek().expect("an action is a frame");
+            ring.release();
+        }
+        for (request, wanted) in [
+            (param("veto", 5.1), "veto = 5.1 is outside 0 .. 5 bps; nothing is changed"),
+            (param("steps", 2.5), "no whole number"),
+            (param("fixed", 0.6), "declared without a range, so it stays 0.5"),
+            (param("size", 1.0), "`as_maker` has no parameter `size`; it has clip, veto, steps, fixed"),
+            (json!({"op": "mode", "state": "active", "account": "side"}), "no account `side`; this run has main"),
+        ] {
+            let error = operator.request(&request).unwrap_err();
+            assert!(error.contains(wanted), "{error}");
+            assert!(ring.peek().is_none(), "a refusal is no frame");
+        }
     }
 
     #[test]

@@ -262,7 +262,11 @@ pub fn start(config: &RunConfig, options: &Options) -> Result<Running, String> {
         cells.clone(),
         options.crash.clone(),
     ));
-    let operator = Operator::new(operator_in, manifests);
+    let operator = Operator::new(
+        operator_in,
+        manifests,
+        config.core.accounts.iter().map(|account| account.name.clone()).collect(),
+    );
     let control_path = config.dir.join("control.sock");
     let control = ControlSocket::bind(&control_path, operator.clone()).map_err(io("bind", &control_path))?;
     let journal = JournalStation::new(log_reader, writer, config.durability, cells.clone(), config.speed == 1);
