@@ -32,6 +32,14 @@ impl QueueModel {
         }
     }
 
+    /// The model in one sentence.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Conservative => "what leaves a level without a trade was behind us as long as anything was",
+            Self::Proportional => "what leaves a level without a trade was before and behind us in proportion",
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|model| model.name() == text)
     }

@@ -118,8 +118,8 @@ fn demo(args: &cli::Demo, dir: &Path) -> Result<Result<bool, String>, run::BadIn
     if !args.json {
         eprintln!("venue      http 127.0.0.1:{http}, fix 127.0.0.1:{fix}, {}x", args.speed);
         eprintln!("topology   {topology}");
-        for strategy in &strategies {
-            eprintln!("strategy   {} compiled", strategy.0);
+        for (named, (file, _)) in crate::strategies::named(&config).iter().zip(&strategies) {
+            eprintln!("strategy   {} of {file} compiled", named.name);
         }
     }
     let trouble = watch(args, &running, &mut venue, &mut sidecar, &asked);
@@ -161,7 +161,7 @@ fn conclude(
     replay::record_end(&config.dir, ended.report.seq, ended.report.state_hash)
         .map_err(|error| format!("{}: {error}", dir.display()))?;
     let verdict = replay::verify(&config.dir, &[])?;
-    let mut value = report::of_run(ended, &config.core.instruments, topology, args.speed);
+    let mut value = report::of_run(ended, config, &verdict.incidents, topology);
     value["replay"] = verdict.json();
     let last_line = |text: &Option<String>| {
         text.as_deref().and_then(|t| t.trim().lines().last()).and_then(|l| serde_json::from_str::<Value>(l).ok())
@@ -196,11 +196,20 @@ pub fn strategy_texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, run::B
             ("obi_scalper.strat".to_owned(), OBI_SCALPER.to_owned()),
         ]);
     }
-    let mut list = Vec::new();
+    let mut list: Vec<(String, String)> = Vec::new();
     for path in paths {
         let text =
             crate::strategies::read(path).map_err(|error| run::BadInput(format!("{}: {error}", path.display())))?;
-        let name = path.file_name().map_or_else(|| "strategy.strat".into(), |name| name.to_string_lossy().into_owned());
+        let stem = path.file_stem().map_or_else(|| "strategy".into(), |stem| stem.to_string_lossy().into_owned());
+        // Files of one name from different folders stay two files.
+        let taken = |name: &String| list.iter().any(|(other, _)| other == name);
+        let mut name = format!("{stem}.strat");
+        for number in 2.. {
+            if !taken(&name) {
+                break;
+            }
+            name = format!("{stem}-{number}.strat");
+        }
         // Found here, with the user's own path in the message, before anything starts.
         crate::strategies::compile(&text, &path.display().to_string()).map_err(run::BadInput)?;
         list.push((name, text));
@@ -350,4 +359,25 @@ fn watch(
         eprintln!();
     }
     trouble
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_of_one_file_name_stay_apart() {
+        let dir = std::env::temp_dir().join(format!("tercel-names-{}", std::process::id()));
+        let mut paths = Vec::new();
+        for (folder, text) in [("a", AS_MAKER), ("b", OBI_SCALPER), ("c", AS_MAKER)] {
+            std::fs::create_dir_all(dir.join(folder)).unwrap();
+            paths.push(dir.join(folder).join("x.strat"));
+            std::fs::write(paths.last().unwrap(), text).unwrap();
+        }
+        let texts = strategy_texts(&paths).unwrap_or_else(|error| panic!("{}", error.0));
+        std::fs::remove_dir_all(&dir).unwrap();
+        let names: Vec<&str> = texts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x.strat", "x-2.strat", "x-3.strat"]);
+        assert_eq!([texts[0].1.as_str(), texts[1].1.as_str()], [AS_MAKER, OBI_SCALPER]);
+    }
 }

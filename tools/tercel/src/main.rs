@@ -25,6 +25,7 @@ mod config;
 mod data_bbo;
 mod demo;
 mod engine;
+mod incidents;
 mod kill;
 mod operator;
 #[cfg(test)]

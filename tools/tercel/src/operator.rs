@@ -17,6 +17,11 @@ pub fn is_end(kill: &Kill) -> bool {
     kill.operator == END && kill.scope == Scope::All as u8
 }
 
+/// Put by an end or a start, not by a person.
+pub fn is_own(mode: &Mode) -> bool {
+    mode.operator == END
+}
+
 /// What a start puts in place of `is_end`.
 pub fn state_before_end(state: TradingState) -> Mode {
     let reason = u64::from(Reason::Operator as u16);

@@ -2,6 +2,7 @@
 use crate::cli;
 use crate::config::RunConfig;
 use crate::engine::{self, chain};
+use crate::incidents::Incidents;
 use crate::report;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -19,6 +20,8 @@ pub struct Verdict {
     /// What was cut off the end of a journal that nobody closed.
     pub torn: Option<String>,
     pub report: Value,
+    /// What was refused and halted, by the journal's notes.
+    pub incidents: Incidents,
 }
 
 impl Verdict {
@@ -77,6 +80,7 @@ pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, Strin
     let mut recovery = Recovery::open(&dir.join("journal"), log).map_err(|error| chain(&error))?;
     let mut replayer = Replayer::new(core);
     let mut difference = None;
+    let mut incidents = Incidents::default();
     loop {
         let bytes = match recovery.next_frame() {
             Ok(Some(bytes)) => bytes,
@@ -89,6 +93,7 @@ pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, Strin
             Err(error) => return Err(chain(&error)),
         };
         let frame = Frame::parse(bytes).map_err(|error| format!("the journal holds what is no frame: {error}"))?;
+        incidents.take(&frame);
         if let Err(found) = replayer.replay_frame(frame) {
             let hint = match (found, replace.is_empty()) {
                 (tercel_core::Difference::Changed { seq: 1, .. }, true) => {
@@ -120,8 +125,8 @@ pub fn verify(dir: &Path, replace: &[(String, String)]) -> Result<Verdict, Strin
         };
     }
     let torn = recovery.summary().torn.as_ref().map(engine::torn_tail);
-    let report = report::of_core(&report, &config.core.instruments);
-    Ok(Verdict { identical: difference.is_none(), frames, state_hash, difference, torn, report })
+    let report = report::of_core(&report, &config, &incidents);
+    Ok(Verdict { identical: difference.is_none(), frames, state_hash, difference, torn, report, incidents })
 }
 
 /// `seq` and state hash that the run itself ended with, where it ended in order.

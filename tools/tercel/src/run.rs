@@ -83,7 +83,7 @@ fn run(config: &RunConfig, args: &cli::Run, crash: CrashPlan) -> Result<bool, St
     let seq = ended.report.seq;
     replay::record_end(&config.dir, seq, ended.report.state_hash)
         .map_err(|error| format!("{}: {error}", config.dir.display()))?;
-    let value = report::of_run(&ended, &config.core.instruments, &topology, config.speed);
+    let value = report::of_run(&ended, config, &ended.incidents, &topology);
     print(&value, args.json);
     Ok(ended.journal_failure.is_none() && ended.wedged.is_empty())
 }

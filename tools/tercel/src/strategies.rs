@@ -1,8 +1,9 @@
 //! From `.strat` text to a strategy that the core can run.
+use crate::config::RunConfig;
 use std::io;
 use std::path::Path;
 use tercel_event::{Manifest, Strategy};
-use tercel_lang::{Compiled, Diagnostics, Modules};
+use tercel_lang::{Compiled, Diagnostics, Modules, ast};
 
 /// The text of a strategy file, with the modules of one's own that it uses (`use lib.name.{…}` is `name.strat` beside it)
 /// behind it: one text, which journals, copies and replays take as it is.
@@ -52,6 +53,58 @@ pub fn compile_all<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Resul
     if errors.is_empty() { Ok((strategies, manifests)) } else { Err(errors.join("\n")) }
 }
 
+/// Names as the texts give them (`strategy NAME`); a second one of the same name is `NAME#2`.
+pub fn unique_names(manifests: &[Manifest]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for manifest in manifests {
+        let numbered = (1..).map(|number| match number {
+            1 => manifest.name.clone(),
+            _ => format!("{}#{number}", manifest.name),
+        });
+        names.extend(numbered.take(manifests.len()).find(|name| !names.contains(name)));
+    }
+    names
+}
+
+/// A strategy of a run in the words of its own text.
+pub struct Named {
+    pub name: String,
+    pub manifest: Manifest,
+    /// The limits as they are written, in the order of the manifest.
+    pub limits: Vec<String>,
+}
+
+/// The strategies of a run, which compiled when it started.
+pub fn named(config: &RunConfig) -> Vec<Named> {
+    let manifests: Vec<Manifest> = config
+        .strategies
+        .iter()
+        .map(|entry| check(&entry.source, &entry.file).map(|compiled| compiled.manifest).unwrap_or_default())
+        .collect();
+    let names = unique_names(&manifests);
+    let texts = config.strategies.iter().map(|entry| limit_texts(&entry.source));
+    names
+        .into_iter()
+        .zip(manifests)
+        .zip(texts)
+        .map(|((name, manifest), limits)| Named { name, manifest, limits })
+        .collect()
+}
+
+fn limit_texts(source: &str) -> Vec<String> {
+    let (file, _) = tercel_lang::parse(source);
+    let members = file.strategies.into_iter().take(1).flat_map(|strategy| strategy.members);
+    let limits = members.filter_map(|member| match member {
+        ast::Member::Risk(limits) => Some(limits),
+        _ => None,
+    });
+    let text = |limit: ast::Limit| {
+        let lines = limit.span.text(source).lines().map(|line| line.split("//").next().unwrap_or(""));
+        lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+    };
+    limits.flatten().map(text).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +128,21 @@ mod tests {
         let again = read(&dir.join("s.strat")).expect("readable");
         assert_ne!(check(&again, "s.strat").expect("sound").source_hash, first);
         std::fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn limits_are_quoted_as_they_are_written() {
+        let source = "strategy t version 1 {\n  instrument x: perp(BTC/USDT)\n  risk {\n    limit position(x)  <= 1 BTC // refused\n    \
+                      limit loss <= 5 USDT per day else {\n      flatten x; halt \"daily\" }\n  }\n  target x = 0 BTC via aggressive(max_slip: 3 bps)\n}\n";
+        assert_eq!(
+            limit_texts(source),
+            ["limit position(x) <= 1 BTC", "limit loss <= 5 USDT per day else { flatten x; halt \"daily\" }"]
+        );
+    }
+
+    #[test]
+    fn two_strategies_of_one_name_are_told_apart() {
+        let named = |name: &str| Manifest { name: name.into(), ..Default::default() };
+        assert_eq!(unique_names(&[named("a"), named("b"), named("a"), named("a")]), ["a", "b", "a#2", "a#3"]);
     }
 }

@@ -4,9 +4,10 @@ use super::journal::{Live, is_market};
 use super::{Given, Outcome, Spans};
 use crate::config::{self, RunConfig};
 use crate::engine::{self, chain};
+use crate::incidents::IncidentLog;
 use std::collections::VecDeque;
 use tercel_binance::{FeedIo, FeedMachine, RingFull, frames_of};
-use tercel_core::{CommandBatch, NullLog, Sequencer};
+use tercel_core::{CommandBatch, Sequencer};
 use tercel_event::{Command, CommandKind, EpochStart, FeedEvent, FeedStatus, Frame, FrameBuf, FrameKind, sources};
 use tercel_net::{Now, Received};
 use tercel_sim::{EngineSide, Latency, SimConfig, SimExchange, run_until};
@@ -15,7 +16,7 @@ use tercel_venue::{ApplyCounters, Recording, StreamKind};
 
 /// The engine of a backtest.
 struct Engine {
-    sequencer: Sequencer<NullLog>,
+    sequencer: Sequencer<IncidentLog>,
     batch: CommandBatch,
     given: Vec<Given>,
     market_frames: u64,
@@ -139,7 +140,7 @@ pub fn run(
     let shift_ms = recording.shift_ms(start);
     let (core, _) = engine::build_core(config)?;
     let mut engine = Engine {
-        sequencer: Sequencer::new(core, NullLog::default(), 0, TimeNs::MIN),
+        sequencer: Sequencer::new(core, IncidentLog::default(), 0, TimeNs::MIN),
         batch: CommandBatch::with_capacity(1024),
         given: Vec::new(),
         market_frames: 0,
@@ -173,6 +174,7 @@ pub fn run(
     let mut snapshot_at = None;
     let mut text = Vec::new();
     let mut messages = 0;
+    let mut played_to = start;
     for idx in recording.first_played()..recording.messages().len() {
         let message = &recording.messages()[idx];
         let offset = message.recv.since(recording.base());
@@ -180,6 +182,7 @@ pub fn run(
             break;
         }
         messages += 1;
+        played_to = start.saturating_add(offset);
         let at = start.saturating_add(offset).saturating_add(feed);
         // Inputs of the outside that came before this message.
         while let Some(bytes) = injected.next_if(|bytes| time_of(bytes) <= at) {
@@ -235,7 +238,9 @@ pub fn run(
         engine.feed(bytes, when, &mut commands)?;
         send(&mut sim, &commands, when);
     }
-    Ok(Outcome { report: engine.sequencer.core().report(), commands: engine.given, messages, inputs: engine.inputs })
+    let report = engine.sequencer.core().report();
+    let incidents = engine.sequencer.into_parts().1.incidents;
+    Ok(Outcome { report, incidents, commands: engine.given, messages, played_to, start, inputs: engine.inputs })
 }
 
 fn now(at: TimeNs) -> Now {

@@ -3,9 +3,10 @@
 use super::{Given, Outcome};
 use crate::config::{self, RunConfig};
 use crate::engine::{self, chain};
+use crate::incidents::IncidentLog;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-use tercel_core::{CommandBatch, NullLog, Sequencer};
+use tercel_core::{CommandBatch, Sequencer};
 use tercel_event::{CancelReject, Command, CommandKind, ExecReport, Frame, FrameBuf, FrameKind};
 use tercel_journal::Recovery;
 use tercel_sim::{Latency, SimConfig, SimExchange};
@@ -106,7 +107,7 @@ pub fn run(config: &RunConfig, dir: &Path, recording: &Recording) -> Result<(Out
     let live = read(dir, config)?;
     let known = known_ids(recording);
     let (core, _) = engine::build_core(config)?;
-    let mut sequencer = Sequencer::new(core, NullLog::default(), 0, TimeNs::MIN);
+    let mut sequencer = Sequencer::new(core, IncidentLog::default(), 0, TimeNs::MIN);
     let sim_config = SimConfig { source: config::ORDERS, exchange: Default::default(), latency: NONE };
     let mut side = Side {
         sim: SimExchange::new(&config.core.instruments.0, sim_config, live.start),
@@ -176,10 +177,18 @@ pub fn run(config: &RunConfig, dir: &Path, recording: &Recording) -> Result<(Out
         batch.clear();
     }
     let inputs = live.inputs.len() as u64;
+    let last = side.next.saturating_sub(1).max(recording.first_played());
+    let played_to = recording
+        .messages()
+        .get(last)
+        .map_or(live.start, |message| live.start.saturating_add(message.recv.since(recording.base())));
     let outcome = Outcome {
         report: sequencer.core().report(),
+        incidents: std::mem::take(&mut sequencer.sink_mut().incidents),
         commands,
         messages: (side.next - recording.first_played()) as u64,
+        played_to,
+        start: live.start,
         inputs,
     };
     Ok((outcome, live.commands))

@@ -4,12 +4,14 @@ mod constant;
 mod journal;
 
 use crate::config::RunConfig;
+use crate::incidents::Incidents;
 use crate::{cli, demo, replay, report, run, venue};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
 use tercel_core::Report;
 use tercel_event::Command;
+use tercel_sim::ExchangeConfig;
 use tercel_types::{DurationNs, TimeNs};
 use tercel_venue::Recording;
 
@@ -24,9 +26,14 @@ pub struct Given {
 /// What a backtest came to.
 pub struct Outcome {
     pub report: Report,
+    pub incidents: Incidents,
     pub commands: Vec<Given>,
     /// Recorded messages that the venue took in.
     pub messages: u64,
+    /// Engine time of the last of them at the venue.
+    pub played_to: TimeNs,
+    /// Engine time at which the recording started.
+    pub start: TimeNs,
     pub inputs: u64,
 }
 
@@ -113,11 +120,11 @@ fn backtest(args: &cli::Backtest, latency: &Latency, recording: &Recording, text
         },
     };
     let elapsed = started.elapsed().as_secs_f64();
-    let mut value = report::of_core(&outcome.report, &config.core.instruments);
+    let mut value = report::of_core(&outcome.report, &config, &outcome.incidents);
     value["feed"]["messages"] = json!(outcome.messages);
     value["duration_s"] = json!(elapsed);
     value["events_per_second"] = json!((outcome.inputs as f64 / elapsed).round());
-    value["latency_model"] = json!(args.latency);
+    describe(&mut value, args, latency, recording, &outcome);
     let good = comparison.as_ref().is_none_or(|comparison| comparison.good);
     if let Some(comparison) = &comparison {
         value["comparison"] = comparison.json();
@@ -136,6 +143,38 @@ fn backtest(args: &cli::Backtest, latency: &Latency, recording: &Recording, text
         }
     }
     Ok(good)
+}
+
+/// What the figures stand on: data, latencies, queue.
+fn describe(value: &mut Value, args: &cli::Backtest, latency: &Latency, recording: &Recording, outcome: &Outcome) {
+    let played = DurationNs(outcome.played_to.since(outcome.start).0);
+    let from = recording.base();
+    let file =
+        args.data.as_ref().map_or_else(|| "the built-in recording".to_owned(), |path| path.display().to_string());
+    value["data"] = json!({
+        "file": file,
+        "from": report::utc(from),
+        "to": report::utc(from.saturating_add(played)),
+        "span_s": played.0 as f64 / 1e9,
+        "messages": outcome.messages,
+    });
+    value["latency_model"] = json!(args.latency);
+    value["latency_words"] = match latency {
+        Latency::Constant(spans) => {
+            let us = |span: DurationNs| span.0 / 1_000;
+            value["latency_us"] = json!({"feed": us(spans.feed), "order": us(spans.order), "report": us(spans.report)});
+            json!(format!(
+                "constant: {} us from the recorded message to the engine, {} us from a command to the matching, {} us back",
+                us(spans.feed),
+                us(spans.order),
+                us(spans.report)
+            ))
+        }
+        Latency::Journal(dir) => json!(format!("of the run in {}, message by message", dir.display())),
+    };
+    let queue = ExchangeConfig::default().queue;
+    value["queue_model"] = json!(queue.name());
+    value["queue_words"] = json!(queue.words());
 }
 
 /// The demo's configuration with nothing to connect to.

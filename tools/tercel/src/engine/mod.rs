@@ -8,6 +8,7 @@ pub use recover::{recover, torn_tail};
 pub use telemetry::Progress;
 
 use crate::config::{self, RunConfig};
+use crate::incidents::Incidents;
 use crate::operator::{self, ControlSocket, Operator};
 use crate::{replay, strategies};
 use orders::{OrderGauges, OrderStation};
@@ -69,6 +70,7 @@ pub struct Ended {
     pub report: Report,
     /// Every order that the core still knows, and what its risk ledger holds against it.
     pub orders: Value,
+    pub incidents: Incidents,
     pub latency: LatencyNs,
     pub feed: FeedCounters,
     pub signals: SignalCounters,
@@ -110,8 +112,14 @@ pub fn log_path(config: &RunConfig) -> PathBuf {
 /// A core as the configuration says, with its strategies compiled.
 pub fn build_core(config: &RunConfig) -> Result<(Core, Vec<Manifest>), String> {
     let files = config.strategies.iter().map(|entry| (entry.file.as_str(), entry.source.as_str()));
-    let (strategies, manifests): (Vec<Box<dyn Strategy>>, _) = strategies::compile_all(files)?;
-    let core = Core::new(config.core.clone(), strategies)
+    let (strategies, mut manifests): (Vec<Box<dyn Strategy>>, Vec<Manifest>) = strategies::compile_all(files)?;
+    let mut core_config = config.core.clone();
+    let names = strategies::unique_names(&manifests);
+    for ((own, manifest), name) in core_config.strategies.iter_mut().zip(&mut manifests).zip(names) {
+        own.name.clone_from(&name);
+        manifest.name = name;
+    }
+    let core = Core::new(core_config, strategies)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     Ok((core, manifests))
 }
@@ -387,7 +395,7 @@ impl Running {
         let core = join(self.core, "core")?;
         self.stop_sides.raise();
         let journal = join(self.journal, "journal")?;
-        join(self.telemetry, "telemetry")?;
+        let telemetry = join(self.telemetry, "telemetry")?;
         let watchdog = join(self.watchdog, "watchdog")?;
         let report = core.sequencer().core().report();
         let journal_failure = journal.failure().map(|(text, lost)| (text.to_owned(), lost));
@@ -399,6 +407,7 @@ impl Running {
         Ok(Ended {
             report,
             orders,
+            incidents: telemetry.into_incidents(),
             latency: journal.latency().clone(),
             feed: *feed.shell.counters(),
             signals: self.signals,

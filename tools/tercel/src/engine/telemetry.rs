@@ -1,4 +1,5 @@
 //! A reader of the log that may be lapped: writes features for the sidecar and counts what the progress line shows.
+use crate::incidents::Incidents;
 use std::path::Path;
 use tercel_event::{Command, CommandKind, ExecReport, Frame, FrameKind};
 use tercel_ring::{Counter, Gauge, LappedReader, Sighting};
@@ -27,6 +28,7 @@ struct View {
     file: FeatureFile,
     progress: Progress,
     position: i64,
+    incidents: Incidents,
     broken: bool,
 }
 
@@ -41,15 +43,24 @@ impl Telemetry {
                 file: FeatureFile::create(features).map_err(|error| format!("{}: {error}", features.display()))?,
                 progress,
                 position: 0,
+                incidents: Incidents::default(),
                 broken: false,
             },
         })
     }
 }
 
+impl Telemetry {
+    /// What was refused and halted since the start; a reader that was lapped has not seen everything.
+    pub fn into_incidents(self) -> Incidents {
+        self.view.incidents
+    }
+}
+
 impl View {
     fn take(&mut self, bytes: &[u8]) {
         let Ok(frame) = Frame::parse(bytes) else { return };
+        self.incidents.take(&frame);
         match frame.kind() {
             Ok(FrameKind::Command) if is_new_order(&frame) => self.progress.orders.increment(),
             Ok(FrameKind::ExecReport) => {
