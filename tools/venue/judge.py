@@ -383,9 +383,9 @@ def judge(args):
     symbols = sorted({order["symbol"] for order in orders.orders.values()})
     facts = (f"{len(orders.orders)} orders ({open_count} open), {len(orders.fills)} fills, position {orders.position}"
              f"{' ' + symbols[0] if len(symbols) == 1 else ''}, fees {orders.fees}")
-    checked = " and the recording" * bool(args.recording) + f" and {args.against}" * bool(args.against)
+    checked = ["itself", "the wire"] + ["the recording"] * bool(args.recording) + [str(args.against)] * bool(args.against)
     verdict = (f"FAILED: {len(wrong)} difference{'s' * (len(wrong) != 1)}, first: {wrong[0]}" if wrong
-               else f"OK: {facts}; the log agrees with itself and the wire{checked}")
+               else f"OK: {facts}; the log agrees with {', '.join(checked[:-1])} and {checked[-1]}")
     return {
         "ok": not wrong,
         "verdict": verdict,

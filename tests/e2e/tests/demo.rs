@@ -223,3 +223,18 @@ fn a_second_run_in_the_same_directory_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("not empty"));
 }
+
+#[test]
+fn latencies_of_a_run_that_was_played_faster_are_said_in_engine_time() {
+    let scratch = Scratch::new("fast");
+    let keep = scratch.path().join("kept").display().to_string();
+    run_json(&["demo", "--json", "--seconds", "12", "--speed", "4", "--keep", &keep], 0);
+    let output = run(&["backtest", "--json", "--seconds", "12", "--compare", &keep]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut said = report["comparison"]["first"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let latencies = said.rfind(|line| line.starts_with("latencies of the run")).expect("the latencies");
+    assert!(latencies.contains("in engine time, of which 4 us pass in one of the clock"), "{latencies}");
+    let numbers: Vec<i64> = latencies.split_whitespace().filter_map(|word| word.parse().ok()).skip(1).collect();
+    assert_eq!(numbers.len(), 9, "{latencies}");
+    assert!(numbers.iter().all(|us| *us >= 0), "{latencies}");
+}

@@ -154,8 +154,10 @@ impl VenueCore {
         })
     }
 
+    /// Before the start engine time is wall time, as at the engine: a request that came early has no negative latency.
     fn now(&self, wall: TimeNs) -> Now {
-        Now { engine: self.clock.map_or(wall, |clock| clock.engine_of(wall)), wall }
+        let running = self.clock.filter(|clock| wall > clock.start);
+        Now { engine: running.map_or(wall, |clock| clock.engine_of(wall)), wall }
     }
 
     /// When the playback started or will start; engine and wall time are the same there.
@@ -221,6 +223,9 @@ impl VenueCore {
     pub fn next_deadline(&self) -> Option<TimeNs> {
         let wall_of = |clock: ScaledClock, engine: TimeNs| {
             let elapsed = engine.since(clock.start).0;
+            if elapsed <= 0 {
+                return engine;
+            }
             // Rounded up, so that at the deadline the engine time has come.
             TimeNs(
                 clock.start.0

@@ -70,6 +70,21 @@ fn id(counter: u64) -> ClOrdId {
     ClOrdId::new(1, 0, counter).unwrap()
 }
 
+#[test]
+fn before_the_start_engine_time_is_wall_time_at_any_speed() {
+    let mut core = core(|config| config.speed = 4);
+    let (mut io, early) = (Wires::default(), TimeNs(START.0 - 2_000_000_000));
+    core.fix_connected(early, &mut io);
+    core.fix_received(&message(1, early, "A", "98=0|108=30|"), early, &mut io);
+    core.fix_received(&message(2, early, "AF", "584=M1|585=7|"), early, &mut io);
+    let late = TimeNs(START.0 + 1_000_000_000);
+    core.fix_received(&message(3, late, "AF", "584=M2|585=7|"), late, &mut io);
+    let log = std::str::from_utf8(core.orders_text()).unwrap();
+    let arrivals = arrivals_of(log).unwrap();
+    let times: Vec<i64> = arrivals.iter().map(|arrival| arrival.ts.0 - START.0).collect();
+    assert_eq!(times, [-2_000_000_000, 4_000_000_000], "{log}");
+}
+
 /// A schedule of requests that rest, take, replace and cancel around the market of the recording, one every 40 ms.
 fn requests(recording: &Recording) -> Vec<(TimeNs, Command)> {
     let mut exchange = Exchange::new(&[btcusdt_perp()], ExchangeConfig::default());
@@ -441,7 +456,8 @@ fn lying_frames_are_refused() {
 /// The folder of one judged run, and the judge's exit code and words.
 fn judge(folder: &Path, more: &[&str]) -> (bool, serde_json::Value) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("judge.py");
-    let output = std::process::Command::new("python3").arg(script).arg(folder).args(more).output().unwrap();
+    let output =
+        std::process::Command::new("python3").arg(script).arg(folder).arg("--json").args(more).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let report = serde_json::from_str(&text)
         .unwrap_or_else(|_| panic!("no report: {text}{}", String::from_utf8_lossy(&output.stderr)));

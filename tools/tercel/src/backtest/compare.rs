@@ -107,7 +107,7 @@ fn align(live: &[&Given], ours: &[Given]) -> i64 {
 }
 
 /// Latencies of the run, as medians: what constants describe it best.
-pub fn measured(live: &Live, recording: &Recording) -> String {
+pub fn measured(live: &Live, recording: &Recording, speed: u32) -> String {
     let mut feed = Vec::new();
     let mut report = Vec::new();
     let mut played: BTreeMap<u64, i64> = BTreeMap::new();
@@ -133,8 +133,9 @@ pub fn measured(live: &Live, recording: &Recording) -> String {
             report.push(at - exec.ts_exchange.0);
         }
     }
-    let given: BTreeMap<_, i64> =
-        live.commands.iter().map(|given| (given.command.cl_ord_id.to_ascii(), given.at.0)).collect();
+    // Orders alone: status requests go out while a session comes up, long before there is a market.
+    let orders = live.commands.iter().filter(|given| is_request(&given.command));
+    let given: BTreeMap<_, i64> = orders.map(|given| (given.command.cl_ord_id.to_ascii(), given.at.0)).collect();
     let arrival = |arrival: &Arrival| {
         let id: [u8; CL_ORD_ID_LEN] = arrival.request.as_bytes().try_into().ok()?;
         Some(arrival.ts.0 - given.get(&id)?)
@@ -145,5 +146,10 @@ pub fn measured(live: &Live, recording: &Recording) -> String {
         let at = |share: usize| list.get(list.len() * share / 100).map_or(0, |ns| ns / 1_000);
         format!("p10 {} p50 {} p90 {} us", at(10), at(50), at(90))
     };
-    format!("latencies of the run: feed {}; order {}; report {}", show(feed), show(order), show(report))
+    let scale = if speed > 1 {
+        format!(" in engine time, of which {speed} us pass in one of the clock")
+    } else {
+        String::new()
+    };
+    format!("latencies of the run{scale}: feed {}; order {}; report {}", show(feed), show(order), show(report))
 }

@@ -109,7 +109,7 @@ fn backtest(args: &cli::Backtest, latency: &Latency, recording: &Recording, text
                 let live = journal::read(dir, &config)?;
                 let outcome = constant::run(&config, recording, *spans, span, Some(&live))?;
                 let mut comparison = compare::loose(&live, &outcome.commands);
-                comparison.first.push(compare::measured(&live, recording));
+                comparison.first.push(compare::measured(&live, recording, config.speed));
                 (config, outcome, Some(comparison))
             }
             None => {
