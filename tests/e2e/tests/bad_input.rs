@@ -171,7 +171,10 @@ fn a_wrong_strategy_is_shown_with_its_place_and_a_suggestion_by_every_command() 
 fn a_strategy_that_does_not_fit_is_refused_before_anything_starts() {
     let (scratch, _, config) = desk("fit");
     let other = std::fs::read_to_string(root().join("strategies/as_maker.strat")).unwrap();
-    std::fs::write(scratch.path().join("as_maker.strat"), other.replace("perp(BTC/USDT)", "perp(ETH/USDT)")).unwrap();
+    let other = other.replace("BTC", "ETH");
+    std::fs::write(scratch.path().join("as_maker.strat"), &other).unwrap();
+    let place =
+        format!("as_maker.strat:{}:14: strategy `as_maker`: `instrument.x`: found ", line_of(&other, "  instrument x"));
     std::fs::write(scratch.path().join("tercel.toml"), config).unwrap();
     let before = names_in(scratch.path());
     for args in [
@@ -180,9 +183,40 @@ fn a_strategy_that_does_not_fit_is_refused_before_anything_starts() {
     ] {
         let (code, _, err) = tercel_in(scratch.path(), args);
         assert_eq!(code, 2, "{args:?}: {err}");
-        assert_says(&err, &["as_maker"]);
+        // Where it stands in the strategy, what the configuration has, what to do.
+        assert_says(&err, &[&place, "`BTCUSDT`, which is BTC/USDT", "perp(ETH/USDT)"]);
         assert_eq!(names_in(scratch.path()), before, "nothing was made");
     }
+}
+
+#[test]
+fn certificates_and_parameters_are_checked_before_anything_starts() {
+    let (scratch, run_dir, good) = desk("holes");
+    std::fs::write(scratch.path().join("empty.pem"), "no certificate here\n").unwrap();
+    let bad = good
+        .replace("kind = \"binance\"\n", "kind = \"binance\"\nca_file = \"nowhere.pem\"\n")
+        .replace("kind = \"fix44\"\n", "kind = \"fix44\"\ntls = true\nca_file = \"empty.pem\"\n");
+    std::fs::write(scratch.path().join("bad.toml"), &bad).unwrap();
+    let (code, _, err) = tercel_in(scratch.path(), &["run", "--config", "bad.toml", "--check-only"]);
+    assert_eq!((code, err.lines().count()), (2, 2), "{err}");
+    let at = |file: &str, key: &str| format!("bad.toml:{}:11: `{key}.ca_file`: found ", line_of(&bad, file));
+    assert_says(&err, &[&at("ca_file = \"nowhere", "feed"), &at("ca_file = \"empty", "session")]);
+    assert_says(&err, &["nowhere.pem", "empty.pem", "a readable PEM file with at least one certificate"]);
+
+    let (head, tail) = good.split_once("file = \"obi_scalper.strat\"\n").unwrap();
+    let bad = format!("{head}file = \"obi_scalper.strat\"\nparams = {{ clip = 5, hodl = 1 }}\n{tail}");
+    std::fs::write(scratch.path().join("bad.toml"), &bad).unwrap();
+    let (code, _, err) = tercel_in(scratch.path(), &["run", "--config", "bad.toml", "--check-only"]);
+    assert_eq!((code, err.lines().count()), (2, 2), "{err}");
+    let line = line_of(&bad, "params");
+    assert_says(
+        &err,
+        &[
+            &format!("bad.toml:{line}:19: strategy `obi_scalper`: `params.clip`: found 5, allowed is 0.001 .. 0.1"),
+            &format!("bad.toml:{line}:29: strategy `obi_scalper`: `params.hodl`: found no such parameter"),
+        ],
+    );
+    assert!(!run_dir.exists());
 }
 
 /// The built-in recording, unpacked up to `lines` lines.

@@ -91,8 +91,31 @@ pub fn named(config: &RunConfig) -> Vec<Named> {
         .collect()
 }
 
+/// The strategy's own text, without the modules that [`read`] puts behind it.
+fn own_text(source: &str) -> &str {
+    source.split("\n\u{1e}").next().unwrap_or("")
+}
+
+/// Line and column of what a strategy declares: an `instrument` or `signal` by name, a limit by metric (`limits`, `loss`); of
+/// the strategy's name otherwise.
+pub fn declared_at(source: &str, kind: &str, name: &str) -> (usize, usize) {
+    let (file, _) = tercel_lang::parse(own_text(source));
+    let Some(strategy) = file.strategies.first() else { return (1, 1) };
+    let of = |member: &ast::Member| match member {
+        ast::Member::Instrument(item) if kind == "instrument" && item.name.text == name => Some(item.name.span),
+        ast::Member::Signal(item) if kind == "signal" && item.name.text == name => Some(item.name.span),
+        ast::Member::Risk(limits) if kind == "limits" => {
+            let metric = limits.iter().filter_map(|limit| limit.metric.first()).find(|metric| metric.text == name);
+            metric.map(|metric| metric.span)
+        }
+        _ => None,
+    };
+    let span = strategy.members.iter().find_map(of).unwrap_or(strategy.name.span);
+    tercel_lang::Lines::new(source).position(source, span.start)
+}
+
 fn limit_texts(source: &str) -> Vec<String> {
-    let (file, _) = tercel_lang::parse(source);
+    let (file, _) = tercel_lang::parse(own_text(source));
     let members = file.strategies.into_iter().take(1).flat_map(|strategy| strategy.members);
     let limits = members.filter_map(|member| match member {
         ast::Member::Risk(limits) => Some(limits),

@@ -9,6 +9,7 @@ use tercel_binance::{FeedConfig, SocketConfig};
 use tercel_core::{AccountConfig, CoreConfig, SignalConfig, StrategyConfig};
 use tercel_event::sources;
 use tercel_fix::{Credentials, SessionConfig};
+use tercel_net::TlsTrust;
 use tercel_risk::{AccountLimits, InstrumentLimits, RiskLimits, StrategyLimits};
 use tercel_runtime::{Durability, SignalSlotConfig, TopologyConfig};
 use tercel_types::{
@@ -18,6 +19,8 @@ use tercel_types::{
 
 /// Everything that one run is made from.
 pub struct RunConfig {
+    /// Where the configuration was read from, for messages.
+    pub file: String,
     /// The text, as it goes into the journal.
     pub text: String,
     pub name: String,
@@ -55,6 +58,11 @@ pub struct StrategyEntry {
     /// The path as written.
     pub file: String,
     pub source: String,
+    /// Where it was read from, for messages.
+    pub shown: String,
+    /// Line and column of its table in the configuration, and of each of its parameters.
+    pub at: (usize, usize),
+    pub params_at: Vec<(String, (usize, usize))>,
 }
 
 /// Gateways in configuration order: the feed, then the order session.
@@ -68,9 +76,16 @@ impl RunConfig {
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
-                Self::parse(&shown, &text, &|file| {
-                    crate::strategies::read(&base.join(file)).map_err(|error| error.to_string())
-                })
+                let read_file =
+                    |file: &str| crate::strategies::read(&base.join(file)).map_err(|error| error.to_string());
+                let mut config = Source::new(&shown, &text).read(|root| {
+                    check_certificates(root);
+                    read_root(root, &shown, &text, &read_file)
+                })?;
+                for entry in &mut config.strategies {
+                    entry.shown = base.join(&entry.file).display().to_string();
+                }
+                Ok(config)
             }
             Err(error) => Err(vec![Located {
                 file: shown,
@@ -86,17 +101,39 @@ impl RunConfig {
         }
     }
 
-    /// Parses a text; `read_file` finds the files that it names.
+    /// Parses a text; `read_file` finds the strategies that it names. No other file is looked at.
     pub fn parse(
         file: &str,
         text: &str,
         read_file: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, Vec<Located>> {
-        Source::new(file, text).read(|root| read_root(root, text, read_file))
+        Source::new(file, text).read(|root| read_root(root, file, text, read_file))
     }
 }
 
-fn read_root(root: &Table<'_>, text: &str, read_file: &dyn Fn(&str) -> Result<String, String>) -> RunConfig {
+/// The files of certificates, which a start needs and the replay of a journal does not.
+fn check_certificates(root: &Table<'_>) {
+    for section in ["feed", "session"] {
+        root.peek(section, |table| {
+            let Some(path) = table.peek_str("ca_file") else { return };
+            if let Err(error) = TlsTrust::new(Some(Path::new(&path))) {
+                table.problem(
+                    "ca_file",
+                    crate::engine::chain(&error),
+                    "a readable PEM file with at least one certificate",
+                    "check the path, which is relative to where the program starts; without the key the public roots are trusted",
+                );
+            }
+        });
+    }
+}
+
+fn read_root(
+    root: &Table<'_>,
+    file: &str,
+    text: &str,
+    read_file: &dyn Fn(&str) -> Result<String, String>,
+) -> RunConfig {
     let (name, dir, log_dir, log_mb, segment_mb, durability) = root
         .table("run", |run| {
             (
@@ -151,6 +188,7 @@ fn read_root(root: &Table<'_>, text: &str, read_file: &dyn Fn(&str) -> Result<St
         .collect();
     root.table_opt("core", |table| read_core(table, &mut core));
     RunConfig {
+        file: file.into(),
         text: text.into(),
         name,
         dir,
@@ -203,6 +241,7 @@ fn read_instruments(root: &Table<'_>) -> (Instruments, Vec<InstrumentLimits>) {
     if !root.has("instrument") {
         root.problem("instrument", "nothing", "at least one `[[instrument]]`", "describe what is traded");
     }
+    let mut settle: Option<String> = None;
     let (mut list, limits): (Vec<Instrument>, Vec<InstrumentLimits>) = root
         .tables("instrument", |table| {
             let lot = table.decimal("lot");
@@ -256,6 +295,17 @@ fn read_instruments(root: &Table<'_>) -> (Instruments, Vec<InstrumentLimits>) {
                 lot,
             };
             let limits = table.table("limits", |limits| risk::read_instrument(limits, lot)).unwrap_or_default();
+            // Limits, losses and profit are sums over instruments, so all of them count one currency.
+            let settle = settle.get_or_insert_with(|| instrument.settle.clone());
+            if !instrument.settle.is_empty() && *settle != instrument.settle {
+                let key = if table.has("settle") { "settle" } else { "quote" };
+                table.problem(
+                    key,
+                    format!("settlement in {}", instrument.settle),
+                    format!("{settle}, as the first instrument: the limits of firm, accounts and strategies are in one currency"),
+                    "run instruments of another settlement currency with a configuration of their own",
+                );
+            }
             (instrument, limits)
         })
         .into_iter()
@@ -391,21 +441,22 @@ fn read_strategies(
         let bindings = table.table_opt("instruments", Table::entries_str).unwrap_or_default();
         for (alias, symbol) in &bindings {
             if instruments.by_symbol(symbol).is_none() {
-                let known: Vec<&str> = instruments.0.iter().map(|i| i.symbol.as_str()).collect();
                 table.problem(
                     "instruments",
                     format!("{alias} = `{symbol}`"),
-                    known.join(", "),
+                    symbols(instruments),
                     "add it as `[[instrument]]`",
                 );
             }
         }
+        let (params, params_at) =
+            table.table_opt("params", |params| (params.entries(), params.places())).unwrap_or_default();
         let config = StrategyConfig {
             name: file.clone(),
             account: AccountId(account as u16),
             gateway: ORDERS,
             bindings,
-            params: table.table_opt("params", Table::entries).unwrap_or_default(),
+            params,
         };
         let limits = StrategyLimits {
             accounts: vec![config.account],
@@ -413,8 +464,16 @@ fn read_strategies(
             positions: risk::read_positions(table, instruments),
             duplicate_window: Some(DurationNs::from_millis(table.int_or("duplicate_window_ms", 0..60_001, 0))),
         };
-        (StrategyEntry { file, source }, config, limits)
+        let entry = StrategyEntry { shown: file.clone(), file, source, at: table.place("file"), params_at };
+        (entry, config, limits)
     })
+}
+
+/// The symbols of the run, for messages.
+fn symbols(instruments: &Instruments) -> String {
+    let known: Vec<&str> =
+        instruments.0.iter().map(|i| i.symbol.as_str()).filter(|symbol| !symbol.is_empty()).collect();
+    if known.is_empty() { "a symbol of an `[[instrument]]`".to_owned() } else { known.join(", ") }
 }
 
 fn read_core(table: &Table<'_>, core: &mut CoreConfig) {
@@ -458,5 +517,74 @@ pub fn core_defaults(
         feed_stale: DurationNs::from_secs(5),
         hash_every_frames: 1,
         resync_retry: DurationNs::from_millis(500),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(text: &str) -> Vec<Located> {
+        let source = |_: &str| Ok("strategy s version 1 {}".to_owned());
+        RunConfig::parse("t.toml", text, &source).err().unwrap_or_default()
+    }
+
+    /// Whatever one value of a good file is replaced by, and whichever key is missing: each key is found once.
+    #[test]
+    fn no_finding_is_repeated() {
+        let texts = [("s.strat".to_owned(), String::new())];
+        let good = crate::demo::config_text(1, Path::new("here"), &texts, 9, 9, 0);
+        assert_eq!(problems_of(&good), []);
+        let lines: Vec<&str> = good.lines().collect();
+        let mut judged = 0;
+        for (at, line) in lines.iter().enumerate() {
+            let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else { continue };
+            let values = [
+                "\"\"",
+                "\"nonsense\"",
+                "\"0\"",
+                "\"-1\"",
+                "-1",
+                "0",
+                "70000",
+                "1.5",
+                "true",
+                "[]",
+                "[1, 2]",
+                "[\"a\", 1]",
+                "{}",
+            ];
+            let mended = values.iter().map(|value| format!("{key} = {value}")).chain([String::new()]);
+            for mended in mended {
+                let mut changed = lines.clone();
+                changed[at] = &mended;
+                let found = problems_of(&changed.join("\n"));
+                let mut keys: Vec<&str> = found.iter().map(|located| located.problem.key.as_str()).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+                assert_eq!(keys.len(), found.len(), "`{line}` as `{mended}`:\n{}", told.join("\n"));
+                judged += found.len();
+            }
+        }
+        assert!(judged > 300, "{judged}");
+    }
+
+    #[test]
+    fn all_instruments_settle_in_one_currency() {
+        let texts = [("s.strat".to_owned(), String::new())];
+        let good = crate::demo::config_text(1, Path::new("here"), &texts, 9, 9, 0);
+        let (from, to) = (good.find("[[instrument]]").unwrap(), good.find("# For the exchange").unwrap());
+        let second = good[from..to].replace("BTCUSDT", "BTCUSDC").replace("quote = \"USDT\"", "quote = \"USDC\"");
+        let text = format!("{}{second}{}", &good[..to], &good[to..]);
+        let found = problems_of(&text);
+        let line = 1 + text.lines().position(|line| line == "quote = \"USDC\"").unwrap();
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(
+            told.iter().any(|told| told.starts_with(&format!(
+                "t.toml:{line}:9: `instrument[1].quote`: found settlement in USDC, allowed is USDT, as the first instrument"
+            ))),
+            "{told:#?}"
+        );
     }
 }

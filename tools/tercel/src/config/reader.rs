@@ -26,11 +26,13 @@ pub struct Source {
     file: String,
     text: String,
     problems: RefCell<Vec<Located>>,
+    /// How many of them the reader itself found; those that a crate's `validate` adds come after.
+    read: RefCell<Vec<(String, usize, usize)>>,
 }
 
 impl Source {
     pub fn new(file: &str, text: &str) -> Self {
-        Self { file: file.into(), text: text.into(), problems: RefCell::default() }
+        Self { file: file.into(), text: text.into(), problems: RefCell::default(), read: RefCell::default() }
     }
 
     /// Parses the text and calls `read` with its root. Syntax errors are problems too.
@@ -69,16 +71,40 @@ impl Source {
         Err(problems)
     }
 
+    /// Line and column, from 1.
+    fn place(&self, span: Option<Range<usize>>) -> (usize, usize) {
+        let Some(span) = span else { return (1, 1) };
+        let before = self.text.get(..span.start).unwrap_or("");
+        let line = before.matches('\n').count() + 1;
+        let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
+        (line, column)
+    }
+
+    /// A finding of the reader; what is found again about the same key follows from the first.
     fn report(&self, span: Option<Range<usize>>, problem: Problem) {
-        let (line, column) = match span {
-            Some(span) => {
-                let before = self.text.get(..span.start).unwrap_or("");
-                let line = before.matches('\n').count() + 1;
-                let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
-                (line, column)
-            }
-            None => (1, 1),
-        };
+        let (line, column) = self.place(span.clone());
+        let key = (problem.key.clone(), line, column);
+        if !self.read.borrow().contains(&key) {
+            self.read.borrow_mut().push(key);
+            self.push(line, column, problem);
+        }
+    }
+
+    /// A finding of a `validate`, which saw the value that stands for one that could not be read.
+    fn report_later(&self, span: Option<Range<usize>>, problem: Problem) {
+        let (line, column) = self.place(span);
+        let known = self.read.borrow().contains(&(problem.key.clone(), line, column));
+        let again = self
+            .problems
+            .borrow()
+            .iter()
+            .any(|found| (found.line, found.column) == (line, column) && found.problem == problem);
+        if !known && !again {
+            self.push(line, column, problem);
+        }
+    }
+
+    fn push(&self, line: usize, column: usize, problem: Problem) {
         self.problems.borrow_mut().push(Located { file: self.file.clone(), line, column, problem });
     }
 }
@@ -112,10 +138,51 @@ impl<'a> Table<'a> {
     /// Adds problems that a crate's own `validate` found, at the key of this table that they name.
     pub fn add(&self, problems: Vec<Problem>) {
         for problem in problems {
-            let key = problem.key.rsplit('.').next().unwrap_or("").to_owned();
-            let span = self.table.get(&key).and_then(Item::span).or_else(|| self.span.clone());
-            self.source.report(span, Problem { key: self.full(&key), ..problem });
+            let (key, span) = self.resolve(&problem.key);
+            self.source.report_later(span.or_else(|| self.span.clone()), Problem { key: self.full(&key), ..problem });
         }
+    }
+
+    /// The key of this file that a crate's `sockets[1].streams[0]` stands for, and where it is: as far as the path is
+    /// known here, else by its last word.
+    fn resolve(&self, key: &str) -> (String, Option<Range<usize>>) {
+        let known = |table: &'a dyn TableLike, name: &str| {
+            let singular = name.strip_suffix('s').unwrap_or(name);
+            [name, singular].into_iter().find_map(|name| Some((name.to_owned(), table.get(name)?)))
+        };
+        let (mut table, mut span, mut path): (&dyn TableLike, _, Vec<String>) = (self.table, None, Vec::new());
+        for segment in key.split('.') {
+            let (name, idx) = match segment.strip_suffix(']').and_then(|segment| segment.split_once('[')) {
+                Some((name, idx)) => (name, idx.parse::<usize>().ok()),
+                None => (segment, None),
+            };
+            let Some((name, item)) = known(table, name) else {
+                if path.is_empty() {
+                    let last = key.rsplit('.').next().unwrap_or("").to_owned();
+                    return (last.clone(), self.table.get(&last).and_then(Item::span));
+                }
+                path.push(segment.to_owned());
+                continue;
+            };
+            span = item.span().or(span);
+            path.push(idx.map_or_else(|| name.clone(), |idx| format!("{name}[{idx}]")));
+            let inner = idx.and_then(|idx| item.as_array_of_tables()?.get(idx));
+            if let Some(inner) = inner {
+                span = inner.span().or(span);
+                table = inner;
+            } else if let Some(value) = idx.and_then(|idx| item.as_array()?.get(idx)) {
+                span = value.span().or(span);
+            } else if let Some(inner) = item.as_table_like() {
+                table = inner;
+            }
+        }
+        (path.join("."), span)
+    }
+
+    /// Line and column of a key, or of the table when the key is missing.
+    pub fn place(&self, key: &str) -> (usize, usize) {
+        let span = self.table.get(key).and_then(Item::span).or_else(|| self.span.clone());
+        self.source.place(span)
     }
 
     fn wrong_type(&self, key: &str, item: &Item, allowed: &str) {
@@ -142,7 +209,11 @@ impl<'a> Table<'a> {
             self.item(key);
             self.missing(key, "a string");
         }
-        self.str_opt(key).unwrap_or_default()
+        let text = self.str_opt(key);
+        if text.as_deref().is_some_and(|text| text.trim().is_empty()) {
+            self.problem(key, "an empty string", "a string with something in it", "fill it in");
+        }
+        text.unwrap_or_default()
     }
 
     pub fn str_or(&self, key: &str, default: &str) -> String {
@@ -345,6 +416,25 @@ impl<'a> Table<'a> {
     pub fn entries_str(&self) -> Vec<(String, String)> {
         let keys: Vec<String> = self.table.iter().map(|(key, _)| key.to_owned()).collect();
         keys.iter().filter_map(|key| Some((key.clone(), self.str_opt(key)?))).collect()
+    }
+
+    /// Looks into a sub-table without reading it: nothing is marked as known, nothing is missing.
+    pub fn peek(&self, key: &str, look: impl FnOnce(&Table<'a>)) {
+        if let Some(item) = self.table.get(key)
+            && let Some(table) = item.as_table_like()
+        {
+            let span = item.span().or_else(|| self.span.clone());
+            look(&Table { source: self.source, table, path: self.full(key), span, known: RefCell::default() });
+        }
+    }
+
+    pub fn peek_str(&self, key: &str) -> Option<String> {
+        self.table.get(key)?.as_str().map(str::to_owned)
+    }
+
+    /// Every key with its place.
+    pub fn places(&self) -> Vec<(String, (usize, usize))> {
+        self.table.iter().map(|(key, _)| (key.to_owned(), self.place(key))).collect()
     }
 
     /// Reports every key that nobody asked for.

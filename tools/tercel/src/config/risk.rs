@@ -105,8 +105,14 @@ pub fn read_positions(table: &Table<'_>, instruments: &Instruments) -> Vec<Posit
                 };
             }
             None => {
-                let known: Vec<&str> = instruments.0.iter().map(|i| i.symbol.as_str()).collect();
-                position.problem("symbol", format!("`{symbol}`"), known.join(", "), "add it as `[[instrument]]`");
+                position.problem(
+                    "symbol",
+                    format!("`{symbol}`"),
+                    super::symbols(instruments),
+                    "add it as `[[instrument]]`",
+                );
+                // Read, so that they are no unknown keys; what lot they count in is not known.
+                let _ = (position.str("max_long"), position.str("max_short"));
             }
         }
     });

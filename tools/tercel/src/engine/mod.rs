@@ -31,7 +31,7 @@ use tercel_runtime::{
     Class, CommandRing, CoreCells, CoreLoop, CrashPlan, Durability, JournalStation, LatencyNs, MappedLog,
     SignalCounters, SignalReader, SourceRing, Station, Topology, TscClock, spawn,
 };
-use tercel_types::{AccountId, InstrumentId, Side, TimeNs};
+use tercel_types::{AccountId, InstrumentId, Problem, Side, TimeNs};
 use watchdog::{Pulse, Watchdog};
 
 /// What a run may be told beside its configuration.
@@ -111,7 +111,7 @@ pub fn log_path(config: &RunConfig) -> PathBuf {
 
 /// A core as the configuration says, with its strategies compiled.
 pub fn build_core(config: &RunConfig) -> Result<(Core, Vec<Manifest>), String> {
-    let files = config.strategies.iter().map(|entry| (entry.file.as_str(), entry.source.as_str()));
+    let files = config.strategies.iter().map(|entry| (entry.shown.as_str(), entry.source.as_str()));
     let (strategies, mut manifests): (Vec<Box<dyn Strategy>>, Vec<Manifest>) = strategies::compile_all(files)?;
     let mut core_config = config.core.clone();
     let names = strategies::unique_names(&manifests);
@@ -119,9 +119,33 @@ pub fn build_core(config: &RunConfig) -> Result<(Core, Vec<Manifest>), String> {
         own.name.clone_from(&name);
         manifest.name = name;
     }
-    let core = Core::new(core_config, strategies)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let core = Core::new(core_config, strategies).map_err(|problems| {
+        problems.iter().map(|problem| place(config, &manifests, problem)).collect::<Vec<_>>().join("\n")
+    })?;
     Ok((core, manifests))
+}
+
+/// A problem of a core behind the place where it can be mended: in the strategy, or in the configuration.
+fn place(config: &RunConfig, manifests: &[Manifest], problem: &Problem) -> String {
+    let found = manifests.iter().enumerate().find_map(|(at, manifest)| {
+        let part = problem.key.strip_prefix("strategies.")?.strip_prefix(&manifest.name)?.strip_prefix('.')?;
+        Some((config.strategies.get(at)?, manifest, part))
+    });
+    let Some((entry, manifest, part)) = found else {
+        return format!("{}:1:1: {problem}", config.file);
+    };
+    let (kind, name) = part.split_once('.').unwrap_or((part, ""));
+    let in_config = match kind {
+        "account" => Some(entry.at),
+        "params" => Some(entry.params_at.iter().find(|(key, _)| key == name).map_or(entry.at, |(_, at)| *at)),
+        _ => None,
+    };
+    let (file, (line, column)) = match in_config {
+        Some(at) => (&config.file, at),
+        None => (&entry.shown, strategies::declared_at(&entry.source, kind, name)),
+    };
+    let problem = Problem { key: part.to_owned(), ..problem.clone() };
+    format!("{file}:{line}:{column}: strategy `{}`: {problem}", manifest.name)
 }
 
 /// Starts everything. Nothing is left running when it fails; the error is for people.
