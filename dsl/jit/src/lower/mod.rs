@@ -20,7 +20,7 @@ use cranelift_frontend::FunctionBuilder;
 use tercel_event::Manifest;
 use tercel_graph::{ABSENT_BITS, ABSENT_TIME, ClockSet, NodeId, Op, Program, Ty, Value};
 
-use crate::layout::{Layout, NOW, TIME_BOUND};
+use crate::layout::{Layout, NOW, Place, TIME_BOUND};
 use crate::planted::Planted;
 
 /// The pinned functions, as callees of one function.
@@ -84,8 +84,13 @@ impl<'a, 'f> Emit<'a, 'f> {
     pub(crate) fn node(&mut self, id: NodeId) {
         let node = self.src.program.node(id);
         let mut args = [self.now; 4];
-        for (idx, (arg, of)) in args.iter_mut().zip(&node.args).enumerate() {
-            *arg = if keeps_infinity(node.op, idx) { self.raw(*of) } else { self.value(*of) };
+        // Finite operands first: a node that is both sorts of operand is finite for both.
+        for raw in [false, true] {
+            for (idx, (arg, of)) in args.iter_mut().zip(&node.args).enumerate() {
+                if takes_infinity(node.op, idx) == raw {
+                    *arg = if raw { self.raw(*of) } else { self.value(*of) };
+                }
+            }
         }
         let value = if node.op.state_words() > 0 {
             self.with_state(id, node.op, args)
@@ -124,6 +129,8 @@ impl<'a, 'f> Emit<'a, 'f> {
         let value = match self.values[id.idx()] {
             Some(Num::Done(value)) => return value,
             Some(Num::Raw(raw)) => self.finite(raw),
+            // A literal anew at each use: its bytes are an operand of the instruction, not a register held for long.
+            None if self.src.layout.place[id.idx()] == Place::Literal => return self.fetch(id),
             None => self.fetch(id),
         };
         self.values[id.idx()] = Some(Num::Done(value));
@@ -288,16 +295,30 @@ impl<'a, 'f> Emit<'a, 'f> {
 
     /// The value when finite, else absent in its one form: for values that are kept.
     fn finite_or_absent(&mut self, value: ir::Value) -> ir::Value {
-        let zero = self.b.ins().fsub(value, value);
-        let finite = self.b.ins().fcmp(FloatCC::Ordered, zero, zero);
+        let zero = self.zero_of(value);
+        let finite = self.present(zero, Ty::F64);
         self.ordered_or_absent(finite, value)
     }
 
-    /// The value when finite, else NaN: x - x is 0 for a finite x and NaN for any other.
+    /// The value when finite, else NaN: x − x is 0 for a finite x and NaN for any other, and x − 0 is x for both zeros.
     fn finite(&mut self, value: ir::Value) -> ir::Value {
-        let zero = self.b.ins().fsub(value, value);
-        let finite = self.b.ins().fcmp(FloatCC::Ordered, zero, zero);
-        self.b.ins().select(finite, value, zero)
+        let zero = self.zero_of(value);
+        self.b.ins().fsub(value, zero)
+    }
+
+    /// 0 for a finite value, NaN for any other.
+    fn zero_of(&mut self, value: ir::Value) -> ir::Value {
+        self.b.ins().fsub(value, value)
+    }
+
+    /// Whether the operand of an operator that takes infinities is present.
+    fn is_present(&mut self, id: NodeId, value: ir::Value) -> ir::Value {
+        let of = if self.is_raw(id) { self.zero_of(value) } else { value };
+        self.present(of, self.src.program.ty(id))
+    }
+
+    fn is_raw(&self, id: NodeId) -> bool {
+        matches!(self.values[id.idx()], Some(Num::Raw(_)))
     }
 
     fn both(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
@@ -355,6 +376,15 @@ fn keeps_infinity(op: Op, operand: usize) -> bool {
         // x / inf is 0.
         Op::Div => operand == 0,
         _ => false,
+    }
+}
+
+/// Operators that deal with an infinite operand themselves.
+fn takes_infinity(op: Op, operand: usize) -> bool {
+    match op {
+        Op::Min | Op::Max => true,
+        Op::Coalesce | Op::Present => operand == 0,
+        op => keeps_infinity(op, operand),
     }
 }
 

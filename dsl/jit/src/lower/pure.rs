@@ -4,6 +4,7 @@ use cranelift_codegen::ir::{self, InstBuilder};
 use tercel_graph::{Cmp, NodeId, Op, Ty};
 
 use super::Emit;
+use crate::layout::Place;
 use crate::planted::Planted;
 
 fn float_cc(cmp: Cmp) -> FloatCC {
@@ -52,9 +53,15 @@ impl Emit<'_, '_> {
                 let fits = self.b.ins().band(whole, exact);
                 self.ordered_or_absent(fits, x)
             }
-            Op::Add => self.b.ins().fadd(x, y),
+            Op::Add => {
+                let (x, y) = self.literal_last(ids, x, y);
+                self.b.ins().fadd(x, y)
+            }
             Op::Sub => self.b.ins().fsub(x, y),
-            Op::Mul => self.b.ins().fmul(x, y),
+            Op::Mul => {
+                let (x, y) = self.literal_last(ids, x, y);
+                self.b.ins().fmul(x, y)
+            }
             Op::Div => self.b.ins().fdiv(x, y),
             Op::PowI(n) => self.power(x, n),
             Op::Min | Op::Max => {
@@ -63,7 +70,14 @@ impl Emit<'_, '_> {
                 let (a, b) = if self.planted(Planted::MinSwapped) { (b, a) } else { (a, b) };
                 let less = self.b.ins().fcmp(FloatCC::LessThan, a, b);
                 let chosen = self.b.ins().select(less, y, x);
-                let both = self.both(x, y);
+                let both = match (self.is_raw(ids[0]), self.is_raw(ids[1])) {
+                    (false, false) => self.both(x, y),
+                    (x_raw, y_raw) => {
+                        let x = if x_raw { self.zero_of(x) } else { x };
+                        let y = if y_raw { self.zero_of(y) } else { y };
+                        self.both(x, y)
+                    }
+                };
                 self.ordered_or_absent(both, chosen)
             }
             Op::Clamp => self.clamp(x, y, z),
@@ -112,7 +126,7 @@ impl Emit<'_, '_> {
             }
             Op::Coalesce => {
                 let ty = tys(0);
-                let present = self.present(x, ty);
+                let present = self.is_present(ids[0], x);
                 let value = self.b.ins().select(present, x, y);
                 if ty == Ty::F64 && self.canonical.contains(&y) {
                     // `x` is taken where it is present alone.
@@ -121,7 +135,7 @@ impl Emit<'_, '_> {
                 value
             }
             Op::Present => {
-                let present = self.present(x, tys(0));
+                let present = self.is_present(ids[0], x);
                 self.truth(present)
             }
             Op::TimeAdd => self.time_add(x, y),
@@ -134,6 +148,11 @@ impl Emit<'_, '_> {
             }
             _ => unreachable!("`{}` is lowered elsewhere", op.name()),
         }
+    }
+
+    /// Operands of a commutative operator, a literal second: there it needs no register.
+    fn literal_last(&self, ids: &[NodeId], x: ir::Value, y: ir::Value) -> (ir::Value, ir::Value) {
+        if self.src.layout.place[ids[0].idx()] == Place::Literal { (y, x) } else { (x, y) }
     }
 
     fn call(&mut self, function: ir::FuncRef, x: ir::Value) -> ir::Value {
