@@ -32,9 +32,9 @@ const ISA_FLAGS: [&str; 6] = ["has_sse3", "has_ssse3", "has_sse41", "has_sse42",
 #[cfg(not(target_arch = "x86_64"))]
 const ISA_FLAGS: [&str; 0] = [];
 
-/// `(slab, ticks, inputs, signal times)`. Safety: the slab has the length of the layout that the code was compiled for; inputs
-/// and times have at least the lengths that its manifest says.
-type Entry = unsafe extern "C" fn(*mut u64, u64, *const f64, *const TimeNs);
+/// `(slab, ticks, inputs, signal times, desired values)`. Safety: the slab has the length of the layout that the code was
+/// compiled for; inputs, times and values have at least the lengths that manifest and layout say.
+type Entry = unsafe extern "C" fn(*mut u64, u64, *const f64, *const TimeNs, *mut f64);
 
 extern "C" fn ln(x: f64) -> f64 {
     math::ln(x)
@@ -53,10 +53,13 @@ pub(crate) struct Code {
     /// `Some` until drop.
     module: Option<JITModule>,
     statics: Vec<Entry>,
-    rounds: Vec<Entry>,
+    /// The functions of a round, in order; most programs are one.
+    first: Option<Entry>,
+    others: Vec<Entry>,
     slab_len: usize,
     inputs_len: usize,
     times_len: usize,
+    values_len: usize,
     /// Machine code in bytes, for the report.
     pub bytes: usize,
 }
@@ -85,21 +88,24 @@ impl Code {
         let mut code = Self {
             module: Some(module),
             statics: vec![],
-            rounds: vec![],
+            first: None,
+            others: vec![],
             slab_len: src.layout.len,
             inputs_len: src.manifest.inputs.len(),
             times_len: src.manifest.signals.len(),
+            values_len: src.layout.values_len,
             bytes,
         };
         let (statics, rounds) = functions?;
         code.statics = statics.into_iter().filter_map(|id| code.entry(id)).collect();
-        code.rounds = rounds.into_iter().filter_map(|id| code.entry(id)).collect();
+        let mut rounds = rounds.into_iter().filter_map(|id| code.entry(id));
+        (code.first, code.others) = (rounds.next(), rounds.collect());
         Ok(code)
     }
 
     fn entry(&self, id: FuncId) -> Option<Entry> {
         let address = self.module.as_ref()?.get_finalized_function(id);
-        // SAFETY: `id` was defined in this module with the signature of `Entry` (four i64 parameters, C calling
+        // SAFETY: `id` was defined in this module with the signature of `Entry` (five i64 parameters, C calling
         // convention of the host) and finalized; the address stays valid until `Drop` frees the module, and `Entry`
         // values never leave `Code`.
         Some(unsafe { core::mem::transmute::<*const u8, Entry>(address) })
@@ -110,25 +116,36 @@ impl Code {
         assert_eq!(slab.len(), self.slab_len, "the slab is another program's");
         for entry in &self.statics {
             // SAFETY: as in `run_round`; what depends on parameters alone reads neither inputs nor signal times
-            // (`layout::is_static`), so their addresses are never used.
-            unsafe { entry(slab.as_mut_ptr(), 0, core::ptr::null(), core::ptr::null()) };
+            // (`layout::is_static`) and writes no desired value (`layout::direct`), so their addresses are never used.
+            unsafe { entry(slab.as_mut_ptr(), 0, core::ptr::null(), core::ptr::null(), core::ptr::null_mut()) };
         }
     }
 
-    /// Evaluates one round; `false`, and nothing done, when inputs or times do not reach every index of the manifest.
+    /// Evaluates one round; `false`, and nothing done, when inputs, times or values do not reach every index of the program.
     #[inline]
-    pub(crate) fn run_round(&self, slab: &mut [u64], ticks: u64, inputs: &[f64], times: &[TimeNs]) -> bool {
+    pub(crate) fn run_round(
+        &self,
+        slab: &mut [u64],
+        ticks: u64,
+        inputs: &[f64],
+        times: &[TimeNs],
+        values: &mut [f64],
+    ) -> bool {
         assert_eq!(slab.len(), self.slab_len, "the slab is another program's");
-        if inputs.len() < self.inputs_len || times.len() < self.times_len {
+        if inputs.len() < self.inputs_len || times.len() < self.times_len || values.len() < self.values_len {
             return false;
         }
-        for entry in &self.rounds {
+        let mut run = |entry: Entry| {
             // SAFETY: the slab has the length that every offset in the code was laid out for; ring positions, the only
             // computed offsets, are kept below their ring's length by the code that writes them. `&mut` bars any other
-            // access meanwhile. Inputs and times are read only, at indices of the manifest (`Program::validate`), which
-            // both reach, and are borrowed for the call; `TimeNs` is an i64. The code is finalized and its module lives in
-            // `self`.
-            unsafe { entry(slab.as_mut_ptr(), ticks, inputs.as_ptr(), times.as_ptr()) };
+            // access meanwhile. Inputs and times are read only, at indices of the manifest (`Program::validate`), values are
+            // written only, at slots of `Layout::direct`; all three reach those, and are borrowed for the call. `TimeNs` is
+            // an i64. The code is finalized and its module lives in `self`.
+            unsafe { entry(slab.as_mut_ptr(), ticks, inputs.as_ptr(), times.as_ptr(), values.as_mut_ptr()) };
+        };
+        if let Some(first) = self.first {
+            run(first);
+            self.others.iter().for_each(|other| run(*other));
         }
         true
     }
@@ -200,7 +217,7 @@ impl Compiler {
     fn function(&mut self, src: Source<'_>, nodes: &[NodeId]) -> Result<FuncId, JitError> {
         let backend = |e| JitError::backend(&e);
         let mut signature = self.module.make_signature();
-        signature.params.extend([AbiParam::new(I64); 4]);
+        signature.params.extend([AbiParam::new(I64); 5]);
         let id = self.module.declare_anonymous_function(&signature).map_err(backend)?;
         let mut context = self.module.make_context();
         context.func.signature = signature;

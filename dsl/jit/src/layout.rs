@@ -4,6 +4,8 @@
 //!
 //! Compiled code gets the slab's address, and those of the instant's inputs and signal times, which it only reads: see
 //! `backend`.
+use std::collections::HashSet;
+
 use tercel_event::Manifest;
 use tercel_graph::{Action, Event, Init, Interp, NodeId, Op, Program, Trigger, Ty, Value};
 
@@ -37,6 +39,10 @@ pub(crate) struct Layout {
     pub node_state: core::ops::Range<usize>,
     pub len: usize,
     pub place: Vec<Place>,
+    /// Per node: the slots of the desired state that its code writes at every round. Empty where owners can change.
+    pub direct: Vec<Vec<usize>>,
+    /// Least length of the desired values for the code that writes them.
+    pub values_len: usize,
 }
 
 /// Where a node is evaluated.
@@ -59,6 +65,8 @@ impl Layout {
     pub(crate) fn new(program: &Program, manifest: &Manifest, chunk: usize) -> Self {
         let place = places(program, chunk);
         let kept = kept(program, &place);
+        let direct = direct(program, manifest, &place);
+        let values_len = direct.iter().flatten().map(|slot| slot + 1).max().unwrap_or(0);
         let mut len = FIXED;
         let mut take = |words: usize| {
             len += words;
@@ -74,7 +82,20 @@ impl Layout {
         let first_state = take(0);
         let state = program.nodes.iter().map(|n| take(n.op.state_words())).collect();
         let node_state = first_state..take(0);
-        Self { params, states, mode_values, deadlines, deadline, value, state, node_state, len, place }
+        Self {
+            params,
+            states,
+            mode_values,
+            deadlines,
+            deadline,
+            value,
+            state,
+            node_state,
+            len,
+            place,
+            direct,
+            values_len,
+        }
     }
 
     /// The slab before the first instant.
@@ -171,6 +192,31 @@ fn is_static(op: Op) -> bool {
             | Op::Tick
             | Op::Deadline { .. }
     ) && op.state_words() == 0
+}
+
+/// Slots that machine code can write as it goes, by node: when no mode and no guard decides who owns an instrument, the first
+/// sink of each does, for good.
+fn direct(program: &Program, manifest: &Manifest, place: &[Place]) -> Vec<Vec<usize>> {
+    let mut slots = vec![Vec::new(); program.nodes.len()];
+    let mut owned = HashSet::new();
+    let first: Vec<_> =
+        program.sinks.iter().zip(&manifest.sinks).filter(|(_, spec)| owned.insert(spec.instrument())).collect();
+    if !program.modes.is_empty() || first.iter().any(|(sink, _)| sink.guard.is_some()) {
+        return slots;
+    }
+    let outputs = first.iter().flat_map(|(sink, _)| sink.outputs.iter().copied());
+    let limits = program.limits.iter().zip(&manifest.limits).map(|(node, limit)| (limit.bound_slot, *node));
+    let mut taken = HashSet::new();
+    for (slot, node) in outputs.chain(limits) {
+        let fits = slot < manifest.values_len && program.ty(node) == Ty::F64 && taken.insert(slot);
+        if !fits {
+            return vec![Vec::new(); program.nodes.len()];
+        }
+        if matches!(place[node.idx()], Place::Round(_)) {
+            slots[node.idx()].push(slot);
+        }
+    }
+    slots
 }
 
 /// Nodes whose value is read outside the function that computes it.

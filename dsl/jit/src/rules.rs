@@ -48,8 +48,7 @@ struct Mode {
     sinks: Box<[u16]>,
     /// The same by instrument.
     owned: Box<[Owned]>,
-    /// When its owners are always the same: everything that a round can change, bounds of limits included.
-    plain: Option<Box<[Output]>>,
+    refresh: Refresh,
     first_value: usize,
     /// Its values while it is not active.
     absent: Box<[u64]>,
@@ -63,6 +62,16 @@ struct Owned {
 
 /// A slot of the desired state, and the word written to it.
 type Output = (usize, usize);
+
+/// What an instant leaves to write when mode and owners are those of before.
+enum Refresh {
+    /// Nothing: the code of the round writes it (`Layout::direct`).
+    Done,
+    /// The owners are always the same: everything that a round can change, bounds of limits included.
+    Outputs(Box<[Output]>),
+    /// A guard decides who owns an instrument.
+    Owners,
+}
 
 struct Sink {
     instrument: usize,
@@ -152,7 +161,7 @@ impl Tables {
             Mode {
                 rules: rules_of(scope).chain(rules_of(None)).collect(),
                 own_rules: rules_of(scope).collect(),
-                plain: plain(&owned, &sinks, &limits),
+                refresh: refresh(&owned, &sinks, &limits, layout),
                 owned,
                 sinks: own_sinks,
                 first_value: layout.mode_values.get(idx).copied().unwrap_or(0),
@@ -274,9 +283,11 @@ impl Tables {
     #[inline]
     pub(crate) fn write(&mut self, slab: &[u64], owners: &mut [u16], values: &mut [f64]) {
         let mode = &self.modes[slab[MODE] as usize];
-        match &mode.plain {
-            Some(outputs) if self.written == slab[MODE] => put(outputs, slab, values),
-            None if self.written == slab[MODE] && self.renew(&mode.owned, slab, owners, values) => {}
+        let same = self.written == slab[MODE];
+        match &mode.refresh {
+            Refresh::Done if same => {}
+            Refresh::Outputs(outputs) if same => put(outputs, slab, values),
+            Refresh::Owners if same && self.renew(&mode.owned, slab, owners, values) => {}
             _ => self.write_all(slab, owners, values),
         }
     }
@@ -352,14 +363,18 @@ fn owned(sinks: &[u16], manifest: &Manifest) -> Box<[Owned]> {
     all.filter(|owned| !owned.sinks.is_empty()).collect()
 }
 
-/// `None` when a guard decides who owns an instrument.
-fn plain(owned: &[Owned], sinks: &[Sink], limits: &Outputs) -> Option<Box<[Output]>> {
+fn refresh(owned: &[Owned], sinks: &[Sink], limits: &Outputs, layout: &Layout) -> Refresh {
     let first = |owned: &Owned| &sinks[owned.sinks[0] as usize];
-    let fixed = owned.iter().all(|owned| first(owned).guard.is_none());
-    fixed.then(|| {
-        let outputs = owned.iter().flat_map(|owned| &first(owned).outputs.round);
-        outputs.chain(&limits.round).copied().collect()
-    })
+    if owned.iter().any(|owned| first(owned).guard.is_some()) {
+        return Refresh::Owners;
+    }
+    let outputs = owned.iter().flat_map(|owned| &first(owned).outputs.round);
+    let outputs: Box<[Output]> = outputs.chain(&limits.round).copied().collect();
+    if layout.direct.iter().map(Vec::len).sum::<usize>() == outputs.len() {
+        Refresh::Done
+    } else {
+        Refresh::Outputs(outputs)
+    }
 }
 
 fn indices(mine: impl Iterator<Item = bool>) -> impl Iterator<Item = u16> {

@@ -123,22 +123,23 @@ impl JitStrategy {
 
     /// One round of machine code over what the core shows.
     #[inline]
-    fn round(&mut self, ticks: u64, shown: &Instant<'_>) {
-        if !self.code.run_round(&mut self.slab, ticks, shown.inputs, shown.signal_times) {
+    fn round(&mut self, ticks: u64, shown: &Instant<'_>, out: &mut Desires) {
+        if !self.code.run_round(&mut self.slab, ticks, shown.inputs, shown.signal_times, &mut out.values) {
             self.round_short(ticks, shown);
         }
     }
 
     #[cold]
     fn round_short(&mut self, ticks: u64, shown: &Instant<'_>) {
-        let (inputs, times) = self.short.fill(shown);
-        let done = self.code.run_round(&mut self.slab, ticks, inputs, times);
+        let (inputs, times, values) = self.short.fill(shown);
+        let done = self.code.run_round(&mut self.slab, ticks, inputs, times, values);
         assert!(done, "`Short` has the lengths of the manifest");
+        self.tables.forget();
     }
 
     /// Rules, and the rounds that follow what they commit.
     #[inline(never)]
-    fn settle(&mut self, mut ticks: u64, shown: &Instant<'_>) {
+    fn settle(&mut self, mut ticks: u64, shown: &Instant<'_>, out: &mut Desires) {
         for commit_rounds in 0.. {
             let fired = self.tables.apply(&self.slab, ticks);
             if !fired || !self.tables.commit(&mut self.slab, &mut self.control) || self.control != Control::Run {
@@ -149,7 +150,7 @@ impl JitStrategy {
                 return;
             }
             ticks = ClockSet::COMMIT.0;
-            self.round(ticks, shown);
+            self.round(ticks, shown, out);
         }
     }
 
@@ -161,10 +162,11 @@ impl JitStrategy {
     }
 }
 
-/// Room for what a caller leaves out that shows less than the manifest asks for: it is absent.
+/// Room for a caller that shows or takes less than the manifest asks for: what it leaves out is absent.
 struct Short {
     inputs: Box<[f64]>,
     times: Box<[TimeNs]>,
+    values: Box<[f64]>,
 }
 
 impl Short {
@@ -172,15 +174,16 @@ impl Short {
         Self {
             inputs: vec![f64::NAN; manifest.inputs.len()].into(),
             times: vec![TimeNs::MIN; manifest.signals.len()].into(),
+            values: vec![f64::NAN; manifest.values_len].into(),
         }
     }
 
-    fn fill(&mut self, shown: &Instant<'_>) -> (&[f64], &[TimeNs]) {
+    fn fill(&mut self, shown: &Instant<'_>) -> (&[f64], &[TimeNs], &mut [f64]) {
         self.inputs.fill(f64::NAN);
         self.times.fill(TimeNs::MIN);
         self.inputs.iter_mut().zip(shown.inputs).for_each(|(own, input)| *own = *input);
         self.times.iter_mut().zip(shown.signal_times).for_each(|(own, time)| *own = *time);
-        (&self.inputs, &self.times)
+        (&self.inputs, &self.times, &mut self.values)
     }
 }
 
@@ -199,9 +202,9 @@ impl Strategy for JitStrategy {
             self.prepare(now);
         }
         let ticks = self.ticks(instant.ticks, now);
-        self.round(ticks, instant);
+        self.round(ticks, instant, out);
         if self.tables.has_rules(self.slab[MODE]) {
-            self.settle(ticks, instant);
+            self.settle(ticks, instant, out);
             if self.control != Control::Run {
                 return self.stopped(out);
             }

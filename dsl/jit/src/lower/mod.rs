@@ -57,6 +57,8 @@ pub(crate) struct Emit<'a, 'f> {
     /// Addresses of the instant's inputs and signal times.
     inputs: ir::Value,
     times: ir::Value,
+    /// Address of the desired values.
+    desires: ir::Value,
     now: ir::Value,
     /// Per node: its value, once emitted or loaded in this function.
     values: Vec<Option<Num>>,
@@ -67,17 +69,17 @@ pub(crate) struct Emit<'a, 'f> {
 }
 
 impl<'a, 'f> Emit<'a, 'f> {
-    /// Opens a function `(slab: *mut u64, ticks: u64, inputs: *const f64, times: *const i64)`.
+    /// Opens a function `(slab: *mut u64, ticks: u64, inputs: *const f64, times: *const i64, desires: *mut f64)`.
     pub(crate) fn new(src: Source<'a>, mut b: FunctionBuilder<'f>, callees: Callees) -> Self {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
         b.seal_block(entry);
-        let [state, ticks, inputs, times] = core::array::from_fn(|idx| b.block_params(entry)[idx]);
+        let [state, ticks, inputs, times, desires] = core::array::from_fn(|idx| b.block_params(entry)[idx]);
         let now = b.ins().load(I64, MemFlagsData::trusted(), state, offset(NOW));
         let values = vec![None; src.program.nodes.len()];
         let (canonical, truths) = (HashSet::new(), HashMap::new());
-        Self { src, b, callees, state, ticks, inputs, times, now, values, canonical, truths }
+        Self { src, b, callees, state, ticks, inputs, times, desires, now, values, canonical, truths }
     }
 
     /// Emits a node and keeps its value where others read it.
@@ -111,6 +113,9 @@ impl<'a, 'f> Emit<'a, 'f> {
             };
             self.values[id.idx()] = Some(Num::Done(value));
             self.store(word, value, node.ty);
+            for slot in &self.src.layout.direct[id.idx()] {
+                self.store_at(self.desires, *slot, value, Ty::F64);
+            }
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Tape {
     inputs: [f64; INPUTS],
     times: [TimeNs; SIGNALS],
     ticks: u64,
+    /// How much of inputs and signal times is shown: now and then not all.
+    shown: (usize, usize),
     /// The next outside event, once drawn: deadlines due before it go first.
     ahead: Option<i64>,
     in_order: u32,
@@ -26,6 +28,7 @@ impl Tape {
             inputs: [f64::NAN; INPUTS],
             times: [TimeNs::MIN; SIGNALS],
             ticks: 0,
+            shown: (INPUTS, SIGNALS),
             ahead: None,
             in_order: 0,
         }
@@ -34,6 +37,7 @@ impl Tape {
     /// Moves to the next instant. `deadline` is what the strategy asked for.
     pub(super) fn step(&mut self, rng: &mut Rng, deadline: Option<TimeNs>) {
         self.seq += 1;
+        self.shown = if rng.one_in(64) { (rng.below(INPUTS + 1), rng.below(SIGNALS + 1)) } else { (INPUTS, SIGNALS) };
         let ahead = *self.ahead.get_or_insert_with(|| {
             self.now
                 + match rng.below(8) {
@@ -101,8 +105,8 @@ impl Tape {
             seq: self.seq,
             now: TimeNs(self.now),
             ticks: self.ticks,
-            inputs: &self.inputs,
-            signal_times: &self.times,
+            inputs: &self.inputs[..self.shown.0],
+            signal_times: &self.times[..self.shown.1],
         }
     }
 }
