@@ -6,7 +6,7 @@ use tercel_event::{Chain, Command, CommandKind, Frame, LimitSet, Reason, Scope, 
 use tercel_exec::Action;
 use tercel_order::{Breach, OpenTotals, OrderUpdate};
 use tercel_risk::{FillInput, OpenSeen, Seen, Verdict};
-use tercel_types::{AccountId, ClOrdId, Qty, StrategyId};
+use tercel_types::{AccountId, ClOrdId, InstrumentId, Price, Qty, StrategyId};
 
 impl Core {
     /// Asks risk, which reserves, then books the command; on a refusal by either nothing has changed.
@@ -140,13 +140,18 @@ impl Core {
     }
 
     /// The newest reference and closing prices of an instrument with a live book.
-    #[inline(always)] // one of three callers is the path of every best quote
     pub(crate) fn mark(&mut self, idx: usize, out: &mut Outbox) {
         let book = &self.books[idx];
         let (true, Some(bid), Some(ask)) = (book.is_live(), book.best_bid(), book.best_ask()) else { return };
+        self.mark_at(idx, bid.px, ask.px, out);
+    }
+
+    /// The same for the prices of a best quote of a live book.
+    #[inline(always)]
+    pub(crate) fn mark_at(&mut self, idx: usize, bid: Price, ask: Price, out: &mut Outbox) {
         let mark = &mut self.marks[idx];
-        (mark.bid, mark.ask) = (Some(bid.px), Some(ask.px));
-        self.risk.mark(book.instrument(), bid.px, ask.px, self.now);
+        (mark.bid, mark.ask) = (Some(bid), Some(ask));
+        self.risk.mark(InstrumentId(idx as u32), bid, ask, self.now);
         self.tell_halts(out);
     }
 

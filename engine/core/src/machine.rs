@@ -176,7 +176,7 @@ impl Core {
         match <&[u8; size_of::<Bbo>()]>::try_from(frame.body) {
             Ok(body) if frame.header.kind == FrameKind::Bbo as u16 && !frame.is_derived() => {
                 self.inputs = absorb(self.inputs, &frame.header, body);
-                self.on_bbo(&bytemuck::pod_read_unaligned(body), out);
+                self.on_bbo(&frame, &bytemuck::pod_read_unaligned(body), out);
             }
             _ => {
                 self.inputs = absorb(self.inputs, &frame.header, frame.body);

@@ -39,6 +39,8 @@ pub(crate) struct FeedState {
     pub lookers: Vec<(u32, u64)>,
     /// The book's digest, an addend of the core's.
     pub digest: u64,
+    /// The deadline at which the book is stale stands.
+    pub watched: bool,
 }
 
 impl FeedState {
@@ -50,6 +52,7 @@ impl FeedState {
             resync_wanted: false,
             lookers: Vec::new(),
             digest: book.digest(),
+            watched: false,
         }
     }
 
@@ -98,19 +101,21 @@ fn head(frame: &Frame<'_>, kind: FrameKind) -> Option<(InstrumentId, TimeNs)> {
 }
 
 impl Core {
-    /// A best quote: what `on_market` does with any frame, in one straight line.
+    /// A best quote: what `on_market` does with any frame, in a straight line for the ordinary one.
     #[inline(always)]
-    pub(crate) fn on_bbo(&mut self, bbo: &Bbo, out: &mut Outbox) {
+    pub(crate) fn on_bbo(&mut self, frame: &Frame<'_>, bbo: &Bbo, out: &mut Outbox) {
         let idx = bbo.instrument.idx();
         let (Some(book), Some(feed)) = (self.books.get_mut(idx), self.feeds.get_mut(idx)) else {
             return self.bad_frame();
         };
+        let Some(changed) = book.requote(bbo, self.now) else { return self.on_market(frame, FrameKind::Bbo, out) };
         self.ts_cause = bbo.ts_recv;
-        let malformed = book.counters().malformed;
-        let outcome = book.apply_bbo(bbo, self.now);
-        feed.heard(book.counters().malformed != malformed, self.now);
+        // A live book has heard of its feed before.
+        feed.counters.messages += 1;
         feed.renew(book, &mut self.books_digest);
-        self.after_book(idx, outcome, out);
+        self.mark_at(idx, bbo.bid_px, bbo.ask_px, out);
+        self.tell_lookers(idx, BookOutcome { changed, ..BookOutcome::default() });
+        self.watch(idx);
     }
 
     /// Any market data frame.
@@ -141,15 +146,26 @@ impl Core {
         self.after_book(idx, outcome, out);
     }
 
-    #[inline(always)]
     fn after_book(&mut self, idx: usize, outcome: BookOutcome, out: &mut Outbox) {
         if outcome.quality_changed {
             self.feeds[idx].turn(self.books[idx].is_live(), self.now);
         }
         // Every sign of life of a live book keeps the reference fresh.
         self.mark(idx, out);
+        self.tell_lookers(idx, outcome);
+        self.watch(idx);
+        if outcome.resync.is_some() {
+            self.feeds[idx].counters.gaps += 1;
+            self.resync(idx, out);
+        }
+    }
+
+    /// What the frame was to the strategies that name the instrument.
+    #[inline(always)]
+    fn tell_lookers(&mut self, idx: usize, outcome: BookOutcome) {
         // A change of quality is an instant of the book too (decision 20 of the language).
-        let changed = outcome.changed || outcome.quality_changed;
+        let changed = if outcome.changed || outcome.quality_changed { u64::MAX } else { 0 };
+        let seldom = outcome.quality_changed || outcome.traded;
         for &(runner, bit) in &self.feeds[idx].lookers {
             let runner = &mut self.runners[runner as usize];
             if runner.limits.pulled != 0 {
@@ -157,18 +173,22 @@ impl Core {
                 runner.dirty |= bit;
             }
             let pending = &mut runner.pending;
-            pending.book |= if changed { bit } else { 0 };
-            pending.quality |= if outcome.quality_changed { bit } else { 0 };
-            pending.trades |= if outcome.traded { bit } else { 0 };
+            pending.book |= bit & changed;
+            if seldom {
+                pending.quality |= if outcome.quality_changed { bit } else { 0 };
+                pending.trades |= if outcome.traded { bit } else { 0 };
+            }
         }
-        // Armed lazily: when it fires early, it is set again from the book's own deadline.
-        if self.deadlines.get(TimerClass::Stale, idx).is_none() {
+    }
+
+    /// Arms the deadline at which the book is stale. Lazily: when it fires early, it is set again from the book's own.
+    #[inline(always)]
+    fn watch(&mut self, idx: usize) {
+        let feed = &mut self.feeds[idx];
+        if !feed.watched {
             let due = self.books[idx].next_deadline();
+            feed.watched = due.is_some();
             self.deadlines.set(TimerClass::Stale, idx, due);
-        }
-        if outcome.resync.is_some() {
-            self.feeds[idx].counters.gaps += 1;
-            self.resync(idx, out);
         }
     }
 
@@ -204,6 +224,7 @@ impl Core {
         let outcome = book.on_time(self.now);
         feed.renew(book, &mut self.books_digest);
         let due = book.next_deadline();
+        feed.watched = due.is_some();
         self.deadlines.set(TimerClass::Stale, idx, due);
         self.after_book(idx, outcome, out);
     }

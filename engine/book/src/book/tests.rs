@@ -437,6 +437,34 @@ proptest! {
         }
     }
 
+    /// The short way of an ordinary best quote does what the long one does, and takes no other.
+    #[test]
+    fn an_ordinary_best_quote_is_the_same_both_ways_prop(
+        quotes in prop::collection::vec((0u64..40, -2i64..3, 0i64..3, -1i64..3, -1i64..3, 0u8..8), 1..60),
+    ) {
+        let mut long = live();
+        let mut short = long.clone();
+        for (at, (id, bid_px, spread, bid_qty, ask_qty, then)) in quotes.into_iter().enumerate() {
+            let (bid_px, ask_px) = (Price(100 + bid_px), Price(100 + bid_px + spread));
+            let (bid_qty, ask_qty, now) = (Qty(bid_qty), Qty(ask_qty), TimeNs(1_000 + at as i64));
+            let bbo = Bbo { update_id: id + at as u64 / 2, bid_px, bid_qty, ask_px, ask_qty, ts_recv: now, ..Bbo::default() };
+            let want = long.apply_bbo(&bbo, now);
+            let got = match short.requote(&bbo, now) {
+                Some(changed) => BookOutcome { changed, ..BookOutcome::default() },
+                None => short.apply_bbo(&bbo, now),
+            };
+            prop_assert_eq!(got, want);
+            prop_assert_eq!(format!("{:?}", short), format!("{:?}", long));
+            if then == 0 {
+                // Depth moves on, and repairs what a quote has broken.
+                let image = snapshot(20 + at as u64, 0, false, &[(100, 5)], &[(101, 5)]);
+                prop_assert_eq!(short.apply(&image.frame()), long.apply(&image.frame()));
+            }
+            prop_assert_eq!(short.sealed, short.seal());
+            prop_assert_eq!(short.digest(), long.digest());
+        }
+    }
+
     /// Any bytes as a frame are taken without a panic.
     #[test]
     fn any_body_is_survived_prop(kind in 16u16..21, flags in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -444,6 +472,7 @@ proptest! {
         let header = tercel_event::FrameHeader { len: 32 + body.len() as u32, kind, flags, ..Default::default() };
         for _ in 0..3 {
             book.apply(&Frame { header, body: &body });
+            prop_assert_eq!(book.sealed, book.seal());
         }
         let _ = (book.digest(), book.bid_level(3), book.best_ask_less(|_| Qty(1)));
     }
