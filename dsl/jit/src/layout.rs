@@ -4,7 +4,7 @@
 //!
 //! Compiled code gets the slab's address, and those of the instant's inputs and signal times, which it only reads: see
 //! `backend`.
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use tercel_event::Manifest;
 use tercel_graph::{Action, Event, Init, Interp, NodeId, Op, Program, Trigger, Ty, Value};
@@ -198,7 +198,7 @@ fn is_static(op: Op) -> bool {
 /// sink of each does, for good.
 fn direct(program: &Program, manifest: &Manifest, place: &[Place]) -> Vec<Vec<usize>> {
     let mut slots = vec![Vec::new(); program.nodes.len()];
-    let mut owned = HashSet::new();
+    let mut owned = BTreeSet::new();
     let first: Vec<_> =
         program.sinks.iter().zip(&manifest.sinks).filter(|(_, spec)| owned.insert(spec.instrument())).collect();
     if !program.modes.is_empty() || first.iter().any(|(sink, _)| sink.guard.is_some()) {
@@ -206,7 +206,7 @@ fn direct(program: &Program, manifest: &Manifest, place: &[Place]) -> Vec<Vec<us
     }
     let outputs = first.iter().flat_map(|(sink, _)| sink.outputs.iter().copied());
     let limits = program.limits.iter().zip(&manifest.limits).map(|(node, limit)| (limit.bound_slot, *node));
-    let mut taken = HashSet::new();
+    let mut taken = BTreeSet::new();
     for (slot, node) in outputs.chain(limits) {
         let fits = slot < manifest.values_len && program.ty(node) == Ty::F64 && taken.insert(slot);
         if !fits {

@@ -11,7 +11,7 @@ mod state;
 mod time;
 mod window;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F64, I64};
@@ -63,9 +63,9 @@ pub(crate) struct Emit<'a, 'f> {
     /// Per node: its value, once emitted or loaded in this function.
     values: Vec<Option<Num>>,
     /// Numbers that have the bits of absent when they are absent.
-    canonical: HashSet<ir::Value>,
+    canonical: BTreeSet<ir::Value>,
     /// `Bool`s of this function: the condition that they are true.
-    truths: HashMap<ir::Value, ir::Value>,
+    truths: BTreeMap<ir::Value, ir::Value>,
 }
 
 impl<'a, 'f> Emit<'a, 'f> {
@@ -78,7 +78,7 @@ impl<'a, 'f> Emit<'a, 'f> {
         let [state, ticks, inputs, times, desires] = core::array::from_fn(|idx| b.block_params(entry)[idx]);
         let now = b.ins().load(I64, MemFlagsData::trusted(), state, offset(NOW));
         let values = vec![None; src.program.nodes.len()];
-        let (canonical, truths) = (HashSet::new(), HashMap::new());
+        let (canonical, truths) = (BTreeSet::new(), BTreeMap::new());
         Self { src, b, callees, state, ticks, inputs, times, desires, now, values, canonical, truths }
     }
 
