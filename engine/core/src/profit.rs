@@ -48,29 +48,22 @@ impl Profit {
         }
     }
 
+    /// Whether an update can change anything: the day has turned, or the profit is looked at and a fill or a mark may have
+    /// moved it.
+    #[inline]
+    pub fn is_due(&self, now: TimeNs, is_watched: bool) -> bool {
+        self.turns_at(now) || (is_watched && (self.is_open || self.has_fills))
+    }
+
     /// A trading day begins at `now`, or has begun since the last update: the profit at its start is wanted.
     #[inline]
-    pub fn turns_at(&self, now: TimeNs) -> bool {
+    fn turns_at(&self, now: TimeNs) -> bool {
         now >= self.day_end
     }
 
     /// Brings everything up to `now`. `ids` are the instruments of the bindings.
-    #[inline]
+    #[inline(never)]
     pub fn update(
-        &mut self,
-        now: TimeNs,
-        instruments: &Instruments,
-        orders: &Orders,
-        marks: &[Mark],
-        strategy: StrategyId,
-        ids: &[InstrumentId],
-    ) {
-        if self.is_open || self.has_fills || self.turns_at(now) {
-            self.recompute(now, instruments, orders, marks, strategy, ids);
-        }
-    }
-
-    fn recompute(
         &mut self,
         now: TimeNs,
         instruments: &Instruments,

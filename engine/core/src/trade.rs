@@ -104,7 +104,7 @@ impl Core {
         if limits.len() == 0 {
             return;
         }
-        if limits.watches_loss || profit.turns_at(*now) {
+        if profit.is_due(*now, limits.watches_loss) {
             profit.update(*now, &config.instruments, orders, marks, *id, &bound.instruments);
         }
         if !limits.is_quiet(*now, &desires.values, profit.loss_today()) {
