@@ -167,12 +167,15 @@ class Orders:
             self.fail(line, "a status report that differs from the events before it")
 
 
-def judge_wire(folder, lines):
+def judge_wire(wire, lines):
     """Every execution that left says what the order lines say, under one number, and none is unheard of."""
     wrong, told = [], {line["exec_id"]: line for line in lines if line["type"] == "exec" and line["exec_id"] != "0"}
     numbers = {}
-    for row in read_text(folder / "fix.log", "the record of the order session beside orders.jsonl").splitlines():
-        _, _, way, text = row.split(" ", 3)
+    for number, row in enumerate(wire.splitlines(), 1):
+        parts = row.split(" ", 3)
+        if len(parts) < 4:
+            raise Unusable(f"fix.log:{number} is no line `<ts> <wall> in|out <bytes>`; the venue may still be writing")
+        _, _, way, text = parts
         if way != "out":
             continue
         for message in text.split("8=FIX.4.4|")[1:]:
@@ -366,11 +369,13 @@ def account(args, lines, wanted=lambda line: True):
 def judge(args):
     """The verdict as a dictionary."""
     folder = venue_folder(args.folder)
+    # First the wire: a venue that still runs has written every execution on it into the order log by the time that is read.
+    wire = read_text(folder / "fix.log", "the record of the order session beside orders.jsonl")
     lines = read_lines(folder / "orders.jsonl")
     orders = account(args, lines)
     wrong = [f"orders.jsonl line {at}: n is {line['n']}" for at, line in enumerate(lines, 1) if line["n"] != at]
     wrong += orders.wrong
-    on_wire_wrong, on_wire = judge_wire(folder, lines)
+    on_wire_wrong, on_wire = judge_wire(wire, lines)
     wrong += on_wire_wrong
     if args.recording:
         wrong += judge_record(args.recording, orders.fills)

@@ -93,6 +93,9 @@ fn what_cannot_be_judged_is_said_in_one_line() {
         assert!(code == 2 && err.contains(said) && !err.contains("Traceback"), "{code} {err}");
     }
     std::fs::write(&log, whole).unwrap();
+    std::fs::write(venue.join("fix.log"), "1 2").unwrap();
+    let (code, _, err) = judge(&[&shown]);
+    assert!(code == 2 && err.contains("fix.log:1 is no line"), "{err}");
     std::fs::remove_file(venue.join("fix.log")).unwrap();
     let (code, _, err) = judge(&[&shown]);
     assert!(code == 2 && err.contains("fix.log: no such file; expected the record of the order session"), "{err}");

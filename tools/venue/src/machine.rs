@@ -206,8 +206,9 @@ impl VenueCore {
 
     /// Writes what the log still holds; fails with the first failure of any write to it.
     pub fn flush_log(&mut self) -> io::Result<()> {
-        self.fix_log.flush()?;
-        self.desk.log.flush()
+        // The orders first: whoever reads both files while we write finds no execution on the wire that no order line has.
+        self.desk.log.flush()?;
+        self.fix_log.flush()
     }
 
     // ---- time ----
