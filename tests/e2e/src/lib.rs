@@ -28,12 +28,43 @@ pub fn python() -> String {
     std::env::var("TERCEL_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
+/// Why a test cannot run here. Under `CI` that is a failure, so that no test goes missing unseen, unless the lack is one of
+/// the machine's kernel, which no installation mends.
+pub fn skipped(reason: &str, lacks_kernel_feature: bool) {
+    let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(lacks_kernel_feature || !in_ci, "skipped under CI: {reason}");
+    println!("skipped: {reason}");
+}
+
 /// An empty directory that is removed when the test passes and kept, with its name printed, when it fails.
 pub struct Scratch(PathBuf);
 
+/// Where the sequenced logs of a test lie: tmpfs, as always, but in a folder that goes with the test.
+const TMPFS: &str = "/dev/shm";
+const PREFIX: &str = "tercel-e2e-";
+
+/// The folder for the logs of a run inside a scratch directory; `None` for a run elsewhere.
+fn log_dir(run_dir: &Path) -> Option<PathBuf> {
+    let names = run_dir.ancestors().filter_map(|folder| folder.file_name()?.to_str());
+    let name = names.into_iter().find(|name| name.starts_with(PREFIX))?;
+    Some(Path::new(TMPFS).join(name))
+}
+
+/// Removes the logs of tests that were killed before they could do it.
+fn sweep_dead_logs() {
+    for entry in std::fs::read_dir(TMPFS).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 impl Scratch {
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tercel-e2e-{name}-{}", std::process::id()));
+        sweep_dead_logs();
+        let path = std::env::temp_dir().join(format!("{PREFIX}{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("the temporary directory can be written");
         Self(path)
@@ -46,11 +77,17 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        let logs = log_dir(&self.0);
         if std::thread::panicking() {
+            // The memory goes, what the logs hold stays.
+            for entry in logs.iter().filter_map(|logs| std::fs::read_dir(logs).ok()).flatten().flatten() {
+                let _ = std::fs::copy(entry.path(), self.0.join(entry.file_name()));
+            }
             eprintln!("kept for inspection: {}", self.0.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.0);
         }
+        let _ = logs.map(std::fs::remove_dir_all);
     }
 }
 
@@ -183,4 +220,27 @@ pub fn judge_with(venue_dir: &Path, against: Option<&Value>, more: &[&str]) -> R
         format!("the judge's answer is not JSON ({error}): {out}{}", String::from_utf8_lossy(&output.stderr))
     })?;
     if output.status.success() { Ok(answer) } else { Err(format!("the judge says no: {}", answer["wrong"])) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_a_test_lie_in_a_folder_that_goes_with_it() {
+        // A test that was killed: no process has the largest number.
+        let dead = Path::new(TMPFS).join(format!("{PREFIX}dead-{}", u32::MAX));
+        std::fs::create_dir_all(&dead).unwrap();
+        let scratch = Scratch::new("logs");
+        assert!(!dead.exists(), "swept");
+        let run_dir = scratch.path().join("run");
+        let text = config_text(&run_dir, 1, 2);
+        let logs = log_dir(&run_dir).expect("a folder");
+        assert!(logs.is_dir() && logs.starts_with(TMPFS));
+        assert!(text.contains(&format!("log_dir = \"{}\"\n", logs.display())), "{text}");
+        std::fs::write(logs.join("tercel-0.log"), "as a killed engine leaves it").unwrap();
+        drop(scratch);
+        assert!(!logs.exists(), "nothing is left");
+        assert_eq!(log_dir(Path::new("/somewhere/run")), None);
+    }
 }

@@ -1,5 +1,5 @@
 //! A venue and the files of one engine that is started, killed and started again beside it.
-use crate::{Process, Scratch, Venue, judge_with, root, tercel};
+use crate::{Process, Scratch, Venue, judge_with, log_dir, root, tercel};
 use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,6 @@ pub struct Site {
     pub started: Instant,
     starts: u32,
     scratch: Scratch,
-    log_dir: LogDir,
-}
-
-/// Where the sequenced log lies: tmpfs, as always, but in a folder that goes with the test.
-struct LogDir(PathBuf);
-
-impl Drop for LogDir {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
 }
 
 impl Site {
@@ -34,16 +22,13 @@ impl Site {
         let venue = Venue::start(scratch.path(), venue_args);
         let run_dir = scratch.path().join("run");
         let config = scratch.path().join("tercel.toml");
-        let log_dir = Path::new("/dev/shm").join(scratch.path().file_name().expect("the scratch folder has a name"));
-        std::fs::create_dir_all(&log_dir).expect("tmpfs can be written");
-        let place = format!("[run]\nlog_dir = {}\n", json!(log_dir.display().to_string()));
-        let text = config_text(&run_dir, venue.http, venue.fix).replacen("[run]\n", &place, 1);
+        let text = config_text(&run_dir, venue.http, venue.fix);
         std::fs::write(&config, text).expect("the configuration can be written");
         for strategy in STRATEGIES {
             let from = root().join("strategies").join(strategy);
             std::fs::copy(&from, scratch.path().join(strategy)).expect("the strategy can be copied");
         }
-        Self { venue, run_dir, config, started: Instant::now(), starts: 0, scratch, log_dir: LogDir(log_dir) }
+        Self { venue, run_dir, config, started: Instant::now(), starts: 0, scratch }
     }
 
     /// `tercel run` with the site's configuration.
@@ -99,13 +84,13 @@ impl Site {
     /// Ends the venue and leaves every file where it is.
     pub fn keep(self) {
         eprintln!("kept for inspection: {}", self.scratch.path().display());
-        std::mem::forget((self.scratch, self.log_dir));
+        std::mem::forget(self.scratch);
     }
 }
 
 pub const STRATEGIES: [&str; 2] = ["as_maker.strat", "obi_scalper.strat"];
 
-/// The demo's configuration at 1x.
+/// The demo's configuration at 1x, with a place for the log that goes with the scratch directory around `run_dir`.
 pub fn config_text(run_dir: &Path, http: u64, fix: u64) -> String {
     let template = std::fs::read_to_string(root().join("tools/tercel/src/demo.toml")).expect("the template exists");
     let text = template
@@ -114,6 +99,14 @@ pub fn config_text(run_dir: &Path, http: u64, fix: u64) -> String {
         .replace("@FIX@", &fix.to_string())
         .replace("@SPEED@", "1")
         .replace("start_at_ns = @START@\n", "");
+    let text = match log_dir(run_dir) {
+        Some(log_dir) => {
+            std::fs::create_dir_all(&log_dir).expect("tmpfs can be written");
+            let place = format!("[run]\nlog_dir = {}\n", json!(log_dir.display().to_string()));
+            text.replacen("[run]\n", &place, 1)
+        }
+        None => text,
+    };
     let (head, strategy) = text.split_once("#@STRATEGY@\n").expect("the template marks its strategy");
     STRATEGIES.iter().fold(head.to_owned(), |text, file| text + &strategy.replace("@FILE@", &json!(file).to_string()))
 }

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use tercel_test_e2e::{Process, STRATEGIES, Scratch, Site, Venue, config_text, judge, root, run_json, tercel};
+use tercel_test_e2e::{Process, STRATEGIES, Scratch, Site, Venue, config_text, judge, root, run_json, skipped, tercel};
 
 /// Runs the program in `dir`; its end, standard output and standard error.
 fn tercel_in(dir: &Path, args: &[&str]) -> (i32, String, String) {
@@ -444,7 +444,7 @@ fn small_disk_first(dir: &Path, size_kb: u32, program: &str, scratch: &Path) -> 
     let mount = format!("mount -t tmpfs -o size={size_kb}k tmpfs '{}'", dir.display());
     let allowed = Command::new("unshare").args(["-rm", "sh", "-c", &mount]).stderr(Stdio::null()).status();
     if !allowed.is_ok_and(|status| status.success()) {
-        println!("skipped: this host lets nobody mount a small disk (`unshare -rm`)");
+        skipped("this host lets nobody mount a small disk (`unshare -rm`)", true);
         return None;
     }
     let first = scratch.join("first").display().to_string();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tercel_test_e2e::{Process, STRATEGIES, Scratch, Venue, config_text, python, root, tercel};
+use tercel_test_e2e::{Process, STRATEGIES, Scratch, Venue, config_text, python, root, skipped, tercel};
 
 /// Whether this Python has simplefix. `cargo xtask test` names its own, where a lack is a failure.
 fn simplefix() -> bool {
@@ -17,7 +17,7 @@ fn simplefix() -> bool {
     let found = status.is_ok_and(|status| status.success());
     assert!(found || std::env::var_os("TERCEL_PYTHON").is_none(), "`{}` has no simplefix", python());
     if !found {
-        println!("skipped: simplefix is not installed for `{}`; `cargo xtask test` installs it", python());
+        skipped(&format!("simplefix is not installed for `{}`; `cargo xtask test` installs it", python()), false);
     }
     found
 }
