@@ -293,6 +293,10 @@ impl<'a> Scan<'a> {
             return false;
         }
         let word = self.text(at);
+        // `on param`, `on signal(s)`.
+        if matches!(word, "param" | "signal") && at > from && self.text(at - 1) == "on" {
+            return false;
+        }
         let fresh = token.first_on_line || (at > 0 && self.text(at - 1) == ";");
         // Behind an operator a word that is not reserved is a name.
         let wanted =

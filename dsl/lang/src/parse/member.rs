@@ -258,6 +258,7 @@ fn event(b: &mut Builder<'_>, pair: Pair<'_, Rule>) -> Option<Event> {
         match part.as_rule() {
             Rule::quantity => return Some(Event::Every(b.quantity(part))),
             Rule::path => paths.push(b.path(part)),
+            Rule::event_word => paths.push(vec![b.name(&part)]),
             _ => {}
         }
     }
