@@ -179,6 +179,10 @@ impl Program {
         for (idx, rule) in self.rules.iter().enumerate() {
             self.check_rule(idx, rule, manifest)?;
         }
+        let (known, probe) = (self.nodes.len(), self.probes.iter().find(|probe| probe.idx() >= self.nodes.len()));
+        if let Some(probe) = probe {
+            return Err(GraphError::Unknown { what: "node", idx: probe.idx(), count: known });
+        }
         self.check_sinks(manifest)
     }
 

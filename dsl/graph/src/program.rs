@@ -44,6 +44,8 @@ pub struct Program {
     pub sinks: Vec<Sink>,
     /// Bound (F64) of each limit of the manifest; written to its `bound_slot` after every instant.
     pub limits: Vec<NodeId>,
+    /// Nodes whose value somebody outside asks for, in any order: both engines keep them readable. They change no result.
+    pub probes: Vec<NodeId>,
     /// Given to the nodes pushed next.
     pub origin: u32,
 }

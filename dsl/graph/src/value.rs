@@ -40,6 +40,21 @@ impl Value {
         }
     }
 
+    /// What [`Value::word`] was made of.
+    pub const fn of_word(word: u64, ty: Ty) -> Self {
+        match ty {
+            Ty::F64 if f64::from_bits(word).is_nan() => Self::F64(None),
+            Ty::F64 => Self::F64(Some(f64::from_bits(word))),
+            Ty::Bool => Self::Bool(match word {
+                0 => Some(false),
+                2 => Some(true),
+                _ => None,
+            }),
+            Ty::Time if word == ABSENT_TIME as u64 => Self::Time(None),
+            Ty::Time => Self::Time(Some(word as i64)),
+        }
+    }
+
     pub(crate) const fn f64(self) -> Option<f64> {
         match self {
             Self::F64(value) => value,

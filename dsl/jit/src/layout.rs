@@ -251,6 +251,6 @@ fn kept(program: &Program, place: &[Place]) -> Vec<bool> {
         sink.guard.iter().for_each(&mut keep);
         sink.outputs.iter().for_each(|(_, node)| keep(node));
     }
-    program.limits.iter().for_each(keep);
+    program.limits.iter().chain(&program.probes).for_each(keep);
     kept
 }

@@ -5,7 +5,7 @@
 //! Cost        measured in `benches/dsl`.
 use tercel_event::{Chain, Control, Desires, Instant, Manifest, ParamError, Strategy};
 use tercel_graph::limits::COMMIT_ROUNDS_MAX;
-use tercel_graph::{ClockSet, Program};
+use tercel_graph::{ClockSet, NodeId, Program, Value};
 use tercel_types::TimeNs;
 
 use crate::backend::Code;
@@ -79,6 +79,12 @@ impl JitStrategy {
     /// Per rule: how often it fired, and how often an absent operand kept it from firing.
     pub fn rule_counts(&self) -> impl Iterator<Item = (u64, u64)> {
         self.tables.fired.iter().copied().zip(self.tables.blocked.iter().copied())
+    }
+
+    /// Value of a node in the latest round; `None` unless it is among `Program::probes`, or kept for another reason.
+    pub fn value(&self, node: NodeId) -> Option<Value> {
+        let word = self.slab[(*self.layout.value.get(node.idx())?)?];
+        Some(Value::of_word(word, self.program.ty(node)))
     }
 
     fn start(&mut self, now: i64) {

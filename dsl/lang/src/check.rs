@@ -217,6 +217,16 @@ pub(crate) struct Memory {
     pub span: Span,
 }
 
+/// A value that the text gives a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// As written; `name.result` for one of several results.
+    pub name: String,
+    /// The mode whose `let` it is.
+    pub mode: Option<String>,
+    pub node: NodeId,
+}
+
 pub(crate) struct Checker<'a> {
     pub library: &'a Library,
     pub findings: Vec<Diagnostic>,
@@ -250,6 +260,10 @@ pub(crate) struct Checker<'a> {
     pub rules: Vec<RuleFact>,
     /// What remembers, in the order of the text, for the readiness report.
     pub stateful: Vec<Memory>,
+    /// Every `let` of the strategy, and each result of those that have several.
+    pub named: Vec<Named>,
+    /// A strategy that orders nothing is as good as another: it is only looked at.
+    pub may_only_watch: bool,
     interned: BTreeMap<(String, Vec<u32>, u64), NodeId>,
 }
 
@@ -280,6 +294,8 @@ impl<'a> Checker<'a> {
             sinks: Vec::new(),
             rules: Vec::new(),
             stateful: Vec::new(),
+            named: Vec::new(),
+            may_only_watch: false,
             interned: BTreeMap::new(),
         }
     }
@@ -340,9 +356,23 @@ impl<'a> Checker<'a> {
         {
             self.expect_ty(&value, &wanted, item.value.span, &format!("`{}` is declared as", item.name.text));
         }
+        if self.frame.function.is_none() {
+            self.name_value(&item.name.text, &value);
+        }
         self.define(&item.name, Entity::Value(Box::new(value)));
         if self.frame.function.is_none() {
             self.unused_candidates.push(("let", item.name.clone()));
+        }
+    }
+
+    fn name_value(&mut self, name: &str, value: &Value) {
+        if let Ty::Record(record) = &value.ty {
+            for (field, value) in record.fields.iter() {
+                self.name_value(&format!("{name}.{field}"), value);
+            }
+        } else if !value.is_poison() {
+            let mode = self.frame.mode.and_then(|mode| self.modes.get(mode as usize)).map(|mode| mode.name.clone());
+            self.named.push(Named { name: name.into(), mode, node: value.node });
         }
     }
 

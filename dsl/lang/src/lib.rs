@@ -31,6 +31,8 @@ pub use report::{StaticReport, WarmUp};
 pub use span::{Lines, Span};
 pub use unit::{Atom, Exponent, Unit, UnitNames};
 
+pub use check::Named;
+
 use check::Checker;
 use library::Library;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub struct Compiled {
     pub report: StaticReport,
     /// Over the edition, the bytes of the source, and the name and text of every module that it uses.
     pub source_hash: u64,
+    /// Every `let` of the strategy and its node, in the order of the text.
+    pub names: Vec<Named>,
     /// Findings that do not stop the strategy.
     pub warnings: Diagnostics,
 }
@@ -90,6 +94,15 @@ pub fn compile(source: &str, file_name: &str) -> Result<Compiled, Diagnostics> {
 
 /// The same with modules of one's own: `use lib.name.{f}` takes the text of `name` from the [`bundle`], else from `modules`.
 pub fn compile_with(source: &str, file_name: &str, modules: &dyn Modules) -> Result<Compiled, Diagnostics> {
+    read(source, file_name, modules, false)
+}
+
+/// The same for looking at values alone: a strategy without any `quote` or `target` is as good as another.
+pub fn compile_to_watch(source: &str, file_name: &str, modules: &dyn Modules) -> Result<Compiled, Diagnostics> {
+    read(source, file_name, modules, true)
+}
+
+fn read(source: &str, file_name: &str, modules: &dyn Modules, to_watch: bool) -> Result<Compiled, Diagnostics> {
     let (source, modules) = library::unbundle(source, modules);
     let (file, mut findings) = parse(source);
     let is_partial = has_errors(&findings);
@@ -99,6 +112,7 @@ pub fn compile_with(source: &str, file_name: &str, modules: &dyn Modules) -> Res
     findings.append(&mut check::definitions(&mut library));
     let mut checker = Checker::new(&library, 0);
     checker.is_partial = is_partial;
+    checker.may_only_watch = to_watch;
     findings.extend(check_edition(&file));
     for item in &file.unsupported {
         checker.refused(item);
@@ -165,7 +179,7 @@ pub fn compile_with(source: &str, file_name: &str, modules: &dyn Modules) -> Res
     let mut manifest = checker.manifest;
     manifest.hash = source_hash;
     let warnings = Diagnostics::new(file_name, source, findings);
-    Ok(Compiled { program: checker.program, manifest, report, source_hash, warnings })
+    Ok(Compiled { program: checker.program, manifest, report, source_hash, names: checker.named, warnings })
 }
 
 /// A file of an edition that does not exist.

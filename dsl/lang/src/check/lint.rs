@@ -12,7 +12,7 @@ impl Checker<'_> {
         }
         self.orphans();
         self.exits();
-        if self.manifest.sinks.is_empty() {
+        if self.manifest.sinks.is_empty() && !self.may_only_watch {
             self.report(
                 Diagnostic::new("E0303", strategy.name.span, "expected a `quote` or a `target`, the strategy has none")
                     .help("add `quote x { … }` or `target x = … via …`"),
