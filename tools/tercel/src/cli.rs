@@ -16,6 +16,7 @@ pub enum Command {
     Run(Run),
     Venue(Venue),
     Check(Check),
+    Eval(Eval),
     Backtest(Backtest),
     Replay(Replay),
     Kill(Kill),
@@ -131,6 +132,42 @@ pub struct Check {
     pub files: Vec<PathBuf>,
     #[arg(long)]
     pub json: bool,
+}
+
+/// Play events on a strategy and print named values, exact, at each of their instants.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tercel eval mine.strat --events events.csv --print fair,skew\n  tercel eval mine.strat --events events.csv --engine interp --set x.tick=0.1 --set clip=0.02 --out values.csv --json\n\ndocs/reference/eval.md has the format of the events and of the output."
+)]
+pub struct Eval {
+    /// The strategy; one without any `quote` or `target` is as good as another.
+    #[arg(value_name = "FILE.strat")]
+    pub file: PathBuf,
+    /// The events, one a line: ts_ns,kind,instrument,…
+    #[arg(long, value_name = "EVENTS.csv")]
+    pub events: PathBuf,
+    /// Names of `let`s, parted by commas; all of them when absent.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub print: Vec<String>,
+    /// The interpreter or machine code; both print the same.
+    #[arg(long, default_value = "jit")]
+    pub engine: EvalEngine,
+    /// Standard output when absent.
+    #[arg(long, value_name = "OUT.csv")]
+    pub out: Option<PathBuf>,
+    /// A parameter, or `tick`, `lot`, `min_qty`, `min_notional`, `maker`, `taker` of an instrument. Steps and lots are the finest decimals of the file otherwise.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Print what was played as JSON on standard output.
+    #[arg(long, requires = "out")]
+    pub json: bool,
+}
+
+/// What runs a strategy in `eval`.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum EvalEngine {
+    Interp,
+    Jit,
 }
 
 /// Run a strategy over a recorded file with the venue's matching, in process.

@@ -25,6 +25,7 @@ mod config;
 mod data_bbo;
 mod demo;
 mod engine;
+mod eval;
 mod incidents;
 mod kill;
 mod operator;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Venue(args) => venue::main(args),
         Command::Check(args) => check::main(args).map(|()| Ok(true)).map_err(run::BadInput),
+        Command::Eval(args) => eval::main(args).map(|()| Ok(true)).map_err(run::BadInput),
         Command::Replay(args) => Ok(replay::main(args)),
         Command::Kill(args) => Ok(kill::main(args)),
         Command::Ctl(args) => Ok(kill::ctl(args)),

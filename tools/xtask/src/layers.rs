@@ -34,6 +34,11 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ),
     ("dsl/jit", &["types", "event", "graph"], "the backend sees the typed graph, never the text"),
     (
+        "dsl/eval",
+        &["types", "event", "book", "risk", "exec", "core", "graph", "lang", "jit"],
+        "tables and `tercel eval` play strategies on the core itself; sockets, files and threads belong to tools",
+    ),
+    (
         "tools/venue",
         &["types", "ring", "event", "sim", "net", "journal", "fix", "binance"],
         "the venue is the other side: it may not use the engine's book, order, risk or core",

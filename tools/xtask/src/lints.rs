@@ -21,6 +21,7 @@ const DETERMINISTIC: &[&str] = &[
     "dsl/graph",
     "dsl/lang",
     "dsl/jit",
+    "dsl/eval",
 ];
 const NO_ATOMICS: &[&str] = &[
     "engine/types",
@@ -36,6 +37,7 @@ const NO_ATOMICS: &[&str] = &[
     "gateways/binance",
     "dsl/graph",
     "dsl/lang",
+    "dsl/eval",
 ];
 /// The only crates in which `unsafe` may stand.
 const UNSAFE_ALLOWED: &[&str] = &["engine/ring", "engine/journal", "engine/net", "engine/runtime", "dsl/jit"];
