@@ -1,8 +1,8 @@
 //! EVENTS.csv, line by line: `ts_ns,kind,instrument,…`, the rest by kind.
 use crate::event::{Names, Word};
-use crate::player::{Instant, Options, Player};
+use crate::player::{Instant, Options, Player, Step};
 use crate::setup::Setup;
-use crate::{Engine, Event, Fault, value_text};
+use crate::{Engine, Event, Fault, command_text, value_text};
 use tercel_event::Manifest;
 use tercel_lang::Compiled;
 use tercel_types::{Decimal, TimeNs};
@@ -97,7 +97,8 @@ impl Steps {
         }
     }
 
-    /// Powers of ten that hold everything seen, at most 12 digits.
+    /// Powers of ten that hold everything seen, at most 12 digits. A lot is never coarser than it was: what a strategy orders
+    /// may be finer than what others show.
     pub fn apply(&self, setup: &mut Setup, keep: impl Fn(&str, &str) -> bool) {
         let step = |digits: usize| Decimal { mantissa: 1, scale: digits.min(12) as u8 };
         for own in &mut setup.instruments {
@@ -108,7 +109,7 @@ impl Steps {
                 own.tick = step(*prices);
             }
             if !keep(&own.alias, "lot") {
-                own.lot = step(*quantities);
+                own.lot = step((*quantities).max(own.lot.scale.into()));
             }
         }
     }
@@ -151,11 +152,12 @@ impl Evaluation {
         let fault = |message| Fault { line, column: 2, message };
         if self.rows == 0 {
             // Feed and session come up; what the strategy wants then already is sent.
-            self.orders += self.player.start(at).map_err(fault)?.commands.len() as u64;
+            let start = self.player.start(at).map_err(fault)?;
+            self.orders += self.orders_of(&start);
         }
         let step = self.player.play(at, &event).map_err(fault)?;
         self.rows += 1;
-        self.orders += step.commands.len() as u64;
+        self.orders += self.orders_of(&step);
         for instant in &step.instants {
             self.instants += 1;
             if instant.ticked.iter().any(|ticked| *ticked) {
@@ -164,6 +166,12 @@ impl Evaluation {
             }
         }
         Ok(())
+    }
+}
+
+impl Evaluation {
+    fn orders_of(&self, step: &Step) -> u64 {
+        step.commands.iter().filter(|command| command_text(command, &self.player.setup).is_some()).count() as u64
     }
 }
 

@@ -155,7 +155,7 @@ pub struct Eval {
     /// Standard output when absent.
     #[arg(long, value_name = "OUT.csv")]
     pub out: Option<PathBuf>,
-    /// A parameter, or `tick`, `lot`, `min_qty`, `min_notional`, `maker`, `taker` of an instrument. Steps and lots are the finest decimals of the file otherwise.
+    /// A parameter, or `tick`, `lot`, `min_qty`, `min_notional`, `maker`, `taker` of an instrument. Steps and lots are the finest decimals of the file otherwise, lots at most 0.001.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
     /// Print what was played as JSON on standard output.

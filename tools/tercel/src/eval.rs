@@ -98,7 +98,6 @@ fn read_line(events: &mut impl BufRead, text: &mut String, path: &Path) -> Resul
 
 fn play(args: &cli::Eval, mut evaluation: Evaluation, mut out: impl Write) -> Result<Evaluation, String> {
     let path = args.events.display();
-    let written = |error: std::io::Error| format!("the output cannot be written: {error}");
     let size = std::fs::metadata(&args.events).map_or(0, |meta| meta.len());
     let shows = size >= LARGE && std::io::stderr().is_terminal();
     let (mut events, mut text, mut lines) = (open(&args.events)?, String::new(), evaluation.head());
@@ -107,7 +106,9 @@ fn play(args: &cli::Eval, mut evaluation: Evaluation, mut out: impl Write) -> Re
         done += text.len() as u64 + 1;
         evaluation.line(&text, &mut lines).map_err(|fault| format!("{path}:{fault}"))?;
         if lines.len() > 1 << 15 {
-            out.write_all(lines.as_bytes()).map_err(written)?;
+            if !write(&mut out, &lines)? {
+                return Ok(evaluation);
+            }
             lines.clear();
         }
         if shows && told.elapsed() > PROGRESS_EVERY {
@@ -118,9 +119,20 @@ fn play(args: &cli::Eval, mut evaluation: Evaluation, mut out: impl Write) -> Re
     if shows {
         eprintln!("\r{path}: {} rows, 100 %", evaluation.rows);
     }
-    out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(written)?;
+    if !write(&mut out, &lines)? {
+        return Ok(evaluation);
+    }
     if evaluation.rows == 0 {
         return Err(format!("{path}: no event; expected a header `ts_ns,kind,instrument,…` and rows"));
     }
     Ok(evaluation)
+}
+
+/// False when whoever reads has seen enough.
+fn write(out: &mut impl Write, text: &str) -> Result<bool, String> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("the output cannot be written: {error}")),
+    }
 }

@@ -5,9 +5,7 @@ use tercel_event::{
     ClockSource, Control, Desires, Field, Input, Instant, InstrumentBinding, LimitSpec, Manifest, Metric, NO_OWNER,
     ParamSpec, SignalBinding, SinkSpec, Strategy, Via,
 };
-use tercel_graph::{
-    Action, ClockSet, Event, Init, Interp, Mode, NodeId, Op, Program, Rule, Sink, StateVar, Trigger, Ty,
-};
+use tercel_graph::{Action, ClockSet, Event, Init, Interp, NodeId, Op, Program, Rule, Sink, StateVar, Trigger, Ty};
 use tercel_types::{DurationNs, TimeNs};
 
 pub const BOOK: ClockSet = ClockSet::base(0);
@@ -102,11 +100,6 @@ impl Graph {
         let idx = self.program.states.len() as u16;
         self.program.states.push(StateVar { name: format!("s{idx}"), ty, init, persist: false });
         (idx, self.op(Op::State(idx), &[]))
-    }
-
-    pub fn mode(&mut self, name: &str, values: &[Ty]) -> u16 {
-        self.program.modes.push(Mode { name: name.into(), values: values.to_vec() });
-        self.program.modes.len() as u16 - 1
     }
 
     pub fn when(&mut self, mode: Option<u16>, condition: NodeId, actions: &[Action]) {

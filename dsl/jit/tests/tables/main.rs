@@ -1,4 +1,5 @@
-//! Event tables: the meaning of the language by example, worked out by hand, run on the interpreter and on machine code.
+//! Event tables of what the typed graph can say and the language cannot, or says less directly; those of the language are in
+//! `dsl/tables`. Worked out by hand, run on the interpreter and on machine code.
 //!
 //! A table is a graph and a text. The first line names the columns; `|` parts what happens from what must be seen.
 //!   at        time of the instant: `1s`, `250ms`, `1s+1` (one nanosecond more)
@@ -12,7 +13,6 @@ mod arithmetic;
 mod deadlines;
 mod edges;
 mod harness;
-mod modes;
 mod rolls;
 mod rounds;
 mod sinks;
