@@ -133,6 +133,8 @@ impl Setup {
     /// The engine's own limits are out of the way: what a strategy may do is up to its `risk`.
     pub(crate) fn config(&self, manifest: &Manifest) -> Result<CoreConfig, String> {
         const MANY: i64 = 1 << 40;
+        // The most that risk can count; its memory is taken as it is used.
+        const RATE: u32 = 1 << 20;
         let count = self.instruments.len();
         let instruments = self.instruments.iter().enumerate().map(|(idx, own)| own.instrument(idx, manifest));
         let scope = ScopeLimits {
@@ -141,7 +143,7 @@ impl Setup {
             max_net_value: Money::from_whole(i64::MAX),
             max_loss_day: Money::from_whole(i64::MAX),
             max_drawdown: Money::from_whole(i64::MAX),
-            rates: RateLimits { orders: [10_000; 3], cancels: [10_000; 3], halt_after: 0 },
+            rates: RateLimits { orders: [RATE; 3], cancels: [RATE; 3], halt_after: 0 },
         };
         let positions = vec![PositionLimits::both(MANY); count];
         let strategy = StrategyConfig {
