@@ -134,6 +134,7 @@ impl<W: Words> Publisher<W> {
     /// As `claim` for a frame that is written and closed at once: what is known of it stays with the caller.
     #[inline]
     pub(crate) fn open(&mut self, len: usize) -> Result<Claim, PushError> {
+        self.claimed_len = 0;
         if len <= PREFIX_LEN || len > self.len_max {
             return Err(PushError::Length);
         }

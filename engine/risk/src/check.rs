@@ -116,28 +116,23 @@ impl Risk {
 
     #[inline(always)]
     fn book_new(&mut self, command: &Command, side: Side, value: i128) -> Verdict {
-        let like = Likeness { px: command.px, qty: command.order_qty, instrument: command.instrument, side };
-        self.duplicates[command.strategy.idx()].count(like, command.ts);
         let owner = Owner::of(command, side);
         let (px, qty) = (command.px, command.order_qty.0);
         let order = Reserved { owner, px, order_qty: qty, pending: None, cum_qty: 0, qty, value };
-        let change = Change { orders_count: 1, qty, value };
-        match self.take(command.cl_ord_id, order) {
-            Some(()) => self.book(command, &owner, &change),
-            None => self.book_message(command),
+        if self.take(command.cl_ord_id, order).is_none() {
+            return self.refuse_held(command);
         }
+        let like = Likeness { px: command.px, qty: command.order_qty, instrument: command.instrument, side };
+        self.duplicates[command.strategy.idx()].count(like, command.ts);
+        self.book(command, &owner, &Change { orders_count: 1, qty, value });
         Verdict::Ok
     }
 
-    /// The id is held already by an order that was adopted: the order table refuses the command, but it counts as a message.
+    /// C10: an order that was adopted holds the id. Nothing is reserved, so there is nothing that could be taken back from it.
     #[cold]
-    fn book_message(&mut self, command: &Command) {
-        self.newest_id = command.cl_ord_id;
-        let scopes = [&mut self.accounts[command.account.idx()], &mut self.strategies[command.strategy.idx()]];
-        for scope in scopes.into_iter().chain([&mut self.firm]) {
-            scope.orders.count(command.ts);
-            scope.in_rate_run = false;
-        }
+    fn refuse_held(&mut self, command: &Command) -> Verdict {
+        let id = command.cl_ord_id.0 as i64;
+        self.refused(command, Refusal { control: Control::Duplicate, value: id, limit: id })
     }
 
     fn submit_replace(&mut self, command: &Command) -> Verdict {

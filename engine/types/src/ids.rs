@@ -33,7 +33,7 @@ pub const CL_ORD_ID_LEN: usize = 13;
 
 const EPOCH_BITS: u32 = 20;
 const SHARD_BITS: u32 = 6;
-pub(crate) const COUNTER_BITS: u32 = 38;
+const COUNTER_BITS: u32 = 38;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"; // Crockford: no I, L, O, U to misread over a telephone
 
 const NO_DIGIT: u8 = 0xff;

@@ -39,6 +39,19 @@ fn recovered(path: &std::path::Path) -> Vec<Vec<u8>> {
     frames
 }
 
+/// A frame written in one go takes the place of an open claim, and a late word to publish the claim publishes nothing.
+#[test]
+fn a_claim_that_was_overtaken_is_not_published() {
+    let scratch = Scratch::new("overtaken");
+    let mut writer = LogWriter::create(&scratch.config()).unwrap();
+    writer.claim(200).unwrap().fill(0xEE);
+    let bytes = frame(1);
+    let (head, body) = bytes.split_first_chunk::<32>().unwrap();
+    writer.append(head, body).unwrap();
+    writer.publish();
+    assert_eq!(recovered(&scratch.0), [frame(1)]);
+}
+
 #[test]
 fn recovery_finds_every_whole_frame_behind_the_slowest_commit() {
     let scratch = Scratch::new("recovery");

@@ -362,6 +362,17 @@ fn an_adopted_order_is_reserved_unchecked_and_can_only_be_cancelled() {
     assert_eq!(risk.account_worst_case(ACCOUNT, X).1, Qty(0));
 }
 
+/// An order of ours that only the venue knew of holds its id and its reservation against a new order of the same id.
+#[test]
+fn the_id_of_an_adopted_order_is_refused_and_its_reservation_stays() {
+    let mut risk = ready(&limits());
+    assert!(risk.adopt(&new(7, Side::Buy, 1_000, 5, 1), Qty(0)));
+    assert_eq!(refused_by(risk.submit(&new(7, Side::Buy, 1_000, 3, 2))), Some("C10"));
+    assert_eq!(risk.account_worst_case(ACCOUNT, X).1, Qty(5));
+    assert!(risk.submit(&new(8, Side::Buy, 1_000, 3, 3)).is_ok());
+    assert_eq!(risk.account_worst_case(ACCOUNT, X).1, Qty(8));
+}
+
 #[test]
 fn a_difference_between_the_ledgers_is_named() {
     let mut risk = ready(&limits());
