@@ -136,14 +136,16 @@ fn attempt(site: &mut Site, trial: &[Death], leave: bool) -> Result<String, Stri
                 let mut engine = site.engine(&[]);
                 let before = site.line_count();
                 site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(before) >= 3);
-                // In a quiet moment the venue has nothing to tell, so the next moment is tried.
+                // In a quiet moment the venue has nothing to tell, so the next moment is tried, as soon as the engine trades again:
+                // the one that was stopped has to find its feed first.
                 let missed = (0..8).any(|_| {
                     engine.process.signal(libc::SIGSTOP);
                     let before = site.line_count();
                     let told = site.wait_for(&mut engine, Duration::from_secs(3), |site| site.line_count() > before);
                     if !told {
                         engine.process.signal(libc::SIGCONT);
-                        std::thread::sleep(Duration::from_millis(700));
+                        let from = site.line_count();
+                        site.wait_for(&mut engine, PATIENCE, |site| site.new_orders_since(from) >= 1);
                     }
                     told
                 });
